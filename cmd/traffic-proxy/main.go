@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command traffic-proxy runs in the cluster, in the place of an intercepted Service's pods. The plugin starts it; its
+// flags are between the two of them.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/kubectl-velo/kubectl-velo/pkg/proxy"
+)
+
+func main() {
+	os.Exit(run())
+}
+
+func run() int {
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	cfg := proxy.Config{Log: log}
+	flag.StringVar(&cfg.Session, "session", "", "ID of the session that may open the tunnel")
+	flag.StringVar(&cfg.Origin, "origin", "", "address of the origin Service")
+	flag.StringVar(&cfg.Tunnel, "tunnel", "", "loopback address to accept the tunnel at")
+	flag.Func("port", "`NETWORK/CONTAINER:SERVICE`: a port to listen on, and the origin Service's port it stands for", func(value string) error {
+		port, err := parsePort(value)
+		cfg.Ports = append(cfg.Ports, port)
+		return err
+	})
+	flag.Parse()
+	if cfg.Session == "" || cfg.Origin == "" || cfg.Tunnel == "" || len(cfg.Ports) == 0 {
+		log.Error("--session, --origin, --tunnel and --port are all needed")
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	if err := proxy.New(cfg).Run(ctx); err != nil {
+		log.Error("traffic-proxy ends", "err", err)
+		return 1
+	}
+	return 0
+}
+
+var errPort = errors.New("want NETWORK/CONTAINER:SERVICE, such as tcp/8080:80")
+
+func parsePort(value string) (proxy.Port, error) {
+	network, numbers, _ := strings.Cut(value, "/")
+	container, service, _ := strings.Cut(numbers, ":")
+	c, err := strconv.ParseUint(container, 10, 16)
+	if err != nil {
+		return proxy.Port{}, fmt.Errorf("%w: %w", errPort, err)
+	}
+	s, err := strconv.ParseUint(service, 10, 16)
+	if err != nil {
+		return proxy.Port{}, fmt.Errorf("%w: %w", errPort, err)
+	}
+	if network != "tcp" && network != "udp" {
+		return proxy.Port{}, errPort
+	}
+	return proxy.Port{Network: network, Container: uint16(c), Service: uint16(s)}, nil
+}

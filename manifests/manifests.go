@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package manifests holds what an intercept puts into a cluster, as YAML with a reason beside every choice. The plugin
+// fills in names, ports and labels.
+package manifests
+
+import _ "embed"
+
+// Deployment is the traffic-proxy's Deployment.
+//
+//go:embed deployment.yaml
+var Deployment []byte
+
+// OriginService is the way to the origin pods while their Service leads elsewhere.
+//
+//go:embed origin-service.yaml
+var OriginService []byte

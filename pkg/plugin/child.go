@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+)
+
+// childGrace is how long a COMMAND may take to end after it was asked to.
+const childGrace = 5 * time.Second
+
+// runChild runs a COMMAND on this terminal until it ends, or until ctx does: then it is asked to end, and killed if it
+// doesn't. An exit code of its own comes back as a [commandError].
+func runChild(ctx context.Context, command []string, streams genericiooptions.IOStreams) error {
+	child := exec.CommandContext(ctx, command[0], command[1:]...) //nolint:gosec // the user's own command is what it is for
+	child.Stdin, child.Stdout, child.Stderr = streams.In, streams.Out, streams.ErrOut
+	child.WaitDelay = childGrace
+	child.Cancel = func() error {
+		// Not every system can ask; there the process is killed.
+		if err := child.Process.Signal(syscall.SIGTERM); err != nil {
+			return child.Process.Kill()
+		}
+		return nil
+	}
+	err := child.Run()
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		if code := exit.ExitCode(); code > 0 {
+			return &commandError{code}
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("running %s: %w", command[0], err)
+	case err != nil && ctx.Err() == nil:
+		return fmt.Errorf("running %s: %w", command[0], err)
+	}
+	return nil
+}

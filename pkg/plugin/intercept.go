@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"cmp"
+	"context"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/kubectl/pkg/util/templates"
+)
+
+const (
+	proxyRepository = "ghcr.io/kubectl-velo/traffic-proxy"
+	proxyImageEnv   = "VELO_PROXY_IMAGE"
+)
+
+// interceptOptions are those of kubectl velo intercept.
+type interceptOptions struct {
+	// Bound to flags.
+	ports      []string
+	proxyImage string
+	timeout    time.Duration
+	ttl        time.Duration
+
+	// From the arguments.
+	service string
+	command []string
+
+	// Computed.
+	portFlags []portFlag
+	cluster   *cluster
+
+	impatient <-chan struct{}
+	streams   genericiooptions.IOStreams
+}
+
+func newInterceptCommand(kubeconfig *genericclioptions.ConfigFlags, impatient <-chan struct{}, streams genericiooptions.IOStreams) *cobra.Command {
+	o := &interceptOptions{impatient: impatient, streams: streams}
+	cmd := &cobra.Command{
+		Use:   "intercept svc/NAME [--port LOCAL:REMOTE]... [flags] [-- COMMAND...]",
+		Short: "Let requests to a Service reach a process on this machine",
+		Long: templates.LongDesc(`
+			Let requests to a Service in the cluster reach a process on this machine, until Ctrl-C, until COMMAND ends or
+			until the time given with --ttl is over.
+
+			In the Service's namespace it creates a traffic-proxy (a Deployment of one small pod, and a Service that leads
+			to the original pods) and points the Service's selector at it. Ending, it puts the selector back and deletes
+			what it created. Ports that are not named by --port go on to the original pods, and so does everything while
+			the traffic-proxy has no session.
+
+			--port LOCAL:REMOTE reads as in kubectl port-forward: LOCAL is a port of this machine, REMOTE one of the
+			Service's ports by number, by name, or by its target port. Without --port, every port of the Service comes to
+			the local port of the same number as its container port.`),
+		Example: templates.Examples(`
+			# Requests to the Service's container port 21458 reach localhost:3002
+			kubectl velo intercept svc/website-container --port 3002:21458
+
+			# The same, for as long as a program runs
+			kubectl velo intercept svc/website-container --port 3002:21458 -- ./website
+
+			# Every port of the Service, at most for an hour
+			kubectl velo intercept svc/orders --ttl 1h`),
+		DisableFlagsInUseLine: true,
+		Args:                  o.takeArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.validate(); err != nil {
+				return err
+			}
+			if err := o.complete(kubeconfig); err != nil {
+				return err
+			}
+			return o.run(cmd.Context())
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringArrayVar(&o.ports, "port", nil, "`LOCAL:REMOTE`: a local port for one of the Service's ports; may be repeated")
+	flags.StringVar(&o.proxyImage, "proxy-image", "", "image of the traffic-proxy (default $"+proxyImageEnv+", or "+proxyRepository+" of this version)")
+	flags.DurationVar(&o.timeout, "timeout", time.Minute, "how long everything may take to be ready")
+	flags.DurationVar(&o.ttl, "ttl", 0, "end by itself after this time (default never)")
+	return cmd
+}
+
+func (o *interceptOptions) takeArguments(cmd *cobra.Command, args []string) error {
+	if dash := cmd.ArgsLenAtDash(); dash >= 0 {
+		args, o.command = args[:dash], args[dash:]
+		if len(o.command) == 0 {
+			return usageErrorf("there is no command after --")
+		}
+	}
+	switch len(args) {
+	case 0:
+		return usageErrorf("name the Service to intercept, as svc/NAME")
+	case 1:
+	default:
+		return usageErrorf("unexpected argument %q: one Service is intercepted at a time", args[1])
+	}
+	names, err := serviceNames(args)
+	if err != nil {
+		return err
+	}
+	o.service = names[0]
+	return nil
+}
+
+func (o *interceptOptions) validate() error {
+	if o.timeout <= 0 {
+		return usageErrorf("--timeout must be more than 0")
+	}
+	if o.ttl < 0 {
+		return usageErrorf("--ttl can't be less than 0")
+	}
+	local := make(map[uint16]bool)
+	for _, value := range o.ports {
+		p, err := parsePortFlag(value)
+		if err != nil {
+			return err
+		}
+		if p.local != 0 && local[p.local] {
+			return usageErrorf("--port gives local port %d twice", p.local)
+		}
+		local[p.local] = true
+		o.portFlags = append(o.portFlags, p)
+	}
+	return nil
+}
+
+func (o *interceptOptions) complete(kubeconfig *genericclioptions.ConfigFlags) (err error) {
+	o.proxyImage = cmp.Or(o.proxyImage, os.Getenv(proxyImageEnv), proxyRepository+":"+Version)
+	o.cluster, err = connect(kubeconfig)
+	return err
+}
+
+func (o *interceptOptions) run(ctx context.Context) error {
+	s, err := newSession(o)
+	if err != nil {
+		return err
+	}
+	return s.run(ctx)
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"context"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// noticeInterval is how often the same thing is told again at most.
+const noticeInterval = 5 * time.Second
+
+// probeTimeout is how long a local port may take to say whether anybody listens at it.
+const probeTimeout = 500 * time.Millisecond
+
+// address is where connections of the port are taken on this machine.
+func (p interceptedPort) address() string {
+	return net.JoinHostPort("localhost", strconv.Itoa(int(p.local)))
+}
+
+// once returns a function that reports what a pod waits for, each thing once.
+func (s *session) once() func(string) {
+	said := map[string]bool{"": true, "Pending": true, "Running": true}
+	return func(what string) {
+		if !said[what] {
+			said[what] = true
+			s.report.begins("waiting for traffic-proxy: %s", what)
+		}
+	}
+}
+
+// warnAboutSilence says at which local ports nobody listens yet. A COMMAND is about to.
+func (s *session) warnAboutSilence(ctx context.Context) {
+	if len(s.options.command) > 0 {
+		return
+	}
+	for _, port := range s.ports {
+		conn, err := (&net.Dialer{Timeout: probeTimeout}).DialContext(ctx, "tcp", port.address())
+		if err != nil {
+			s.report.warns("nothing listens at %s yet; until it does, callers are answered by the cluster", port.address())
+			continue
+		}
+		_ = conn.Close()
+	}
+}
+
+// refusals returns a function that counts the connections that local processes refuse and tells from time to time.
+func (s *session) refusals() func(address string, err error) {
+	var mu sync.Mutex
+	counts := make(map[string]int)
+	told := make(map[string]time.Time)
+	return func(address string, _ error) {
+		mu.Lock()
+		defer mu.Unlock()
+		counts[address]++
+		if time.Since(told[address]) < noticeInterval {
+			return
+		}
+		if count := counts[address]; count == 1 {
+			s.report.warns("%s refused a connection; it went to the cluster", address)
+		} else {
+			s.report.warns("%s refused %d connections; they went to the cluster", address, count)
+		}
+		counts[address] = 0
+		told[address] = time.Now()
+	}
+}

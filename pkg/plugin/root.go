@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package plugin is the commands of kubectl velo, and the session that ties the parts of an intercept together.
+//
+// Every command is Options, a constructor, Complete, Validate and Run(ctx). Validate asks nothing of the network; a
+// command that fails before its first change has changed nothing. Data goes to stdout; status and errors go to stderr.
+package plugin
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/kubectl/pkg/util/templates"
+)
+
+// Version is the plugin's, and the tag of the traffic-proxy's image that goes with it. Releases set it with
+// -ldflags "-X github.com/kubectl-velo/kubectl-velo/pkg/plugin.Version=…".
+var Version = "dev" //nolint:gochecknoglobals // the linker sets variables only
+
+// Main runs the command that args name, writes what is wrong to stderr and returns the exit code. The end of ctx asks
+// a session to end in order; impatient, when it is closed, to end at once and leave the rest undone.
+func Main(ctx context.Context, impatient <-chan struct{}, streams genericiooptions.IOStreams, args []string) int {
+	root := NewCommand(impatient, streams)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err != nil {
+		printError(streams.ErrOut, err)
+	}
+	return exitCode(err)
+}
+
+// NewCommand returns the root of all commands.
+func NewCommand(impatient <-chan struct{}, streams genericiooptions.IOStreams) *cobra.Command {
+	kubeconfig := genericclioptions.NewConfigFlags(true)
+	root := &cobra.Command{
+		Use:   "kubectl-velo",
+		Short: "Run one service of a Kubernetes application on your own machine",
+		Long: templates.LongDesc(`
+			Run one service of a Kubernetes application on your own machine while the rest stays in the cluster, both
+			sides talking as if nothing had moved. It needs nothing but a kubeconfig.`),
+		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl velo"},
+		Args:          noSuchCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetIn(streams.In)
+	root.SetOut(streams.Out)
+	root.SetErr(streams.ErrOut)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageErrorf("%v", err) })
+	root.CompletionOptions.DisableDefaultCmd = true
+	kubeconfig.AddFlags(root.PersistentFlags())
+	root.AddCommand(
+		newInterceptCommand(kubeconfig, impatient, streams),
+		newStatusCommand(kubeconfig, streams),
+		newRestoreCommand(kubeconfig, streams),
+		newVersionCommand(streams),
+	)
+	return root
+}
+
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := usageErrorf("unknown command %q", args[0])
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		return withHint(err, "did you mean 'kubectl velo %s'?", near[0])
+	}
+	return err
+}

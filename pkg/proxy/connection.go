@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package proxy
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	drainTick = 50 * time.Millisecond
+	// quietTime is how long a connection must have been silent before a drain may end it.
+	quietTime = 250 * time.Millisecond
+)
+
+// connection is a caller on one side and whoever answers it on the other.
+type connection struct {
+	client, server duplex
+	// When each side was last heard, in Unix nanoseconds.
+	heardClient, heardServer atomic.Int64
+}
+
+func (c *connection) sawClient(t time.Time) { c.heardClient.Store(t.UnixNano()) }
+func (c *connection) sawServer(t time.Time) { c.heardServer.Store(t.UnixNano()) }
+
+// settled reports whether ending the connection now would interrupt nothing: the caller is not waiting for an answer,
+// and neither side has said anything for a while. It holds between the requests of a keep-alive connection.
+func (c *connection) settled(now time.Time) bool {
+	client, server := c.heardClient.Load(), c.heardServer.Load()
+	return client <= server && now.Sub(time.Unix(0, server)) > quietTime
+}
+
+// connections are the ones that one end has at the moment, from the decision to serve a caller on.
+type connections struct {
+	mu       sync.Mutex
+	draining bool
+	broken   bool // the drain is over: what comes now comes too late
+	admitted int
+	carried  map[*connection]struct{}
+}
+
+// admit reports whether another connection may begin. Each that may is followed by a release.
+func (cs *connections) admit() bool {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.draining {
+		return false
+	}
+	cs.admitted++
+	return true
+}
+
+func (cs *connections) release() {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.admitted--
+}
+
+// carry splices client and server until both have ended.
+func (cs *connections) carry(client, server duplex) {
+	c := &connection{client: client, server: server}
+	now := time.Now()
+	c.sawClient(now)
+	c.sawServer(now)
+	if !cs.add(c) {
+		client.abort()
+		server.abort()
+		return
+	}
+	defer cs.remove(c)
+	splice(c)
+}
+
+func (cs *connections) add(c *connection) bool {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.broken {
+		return false
+	}
+	if cs.carried == nil {
+		cs.carried = make(map[*connection]struct{})
+	}
+	cs.carried[c] = struct{}{}
+	return true
+}
+
+func (cs *connections) remove(c *connection) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	delete(cs.carried, c)
+}
+
+// drain admits no further connection, ends those there are one after the other as they settle, and whatever is left
+// when ctx ends. It returns the number of those that it had to break.
+func (cs *connections) drain(ctx context.Context) int {
+	tick := time.NewTicker(drainTick)
+	defer tick.Stop()
+	for {
+		if cs.endSettled() == 0 {
+			return 0
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return cs.breakAll()
+		}
+	}
+}
+
+// endSettled ends the connections that nobody would miss and returns how many there still are.
+func (cs *connections) endSettled() int {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.draining = true
+	now := time.Now()
+	for c := range cs.carried {
+		if c.settled(now) {
+			// An end of data, not a break: a keep-alive client takes it as the end of the connection. It fails only
+			// where the connection has ended by itself.
+			_ = c.client.CloseWrite()
+			_ = c.server.CloseWrite()
+		}
+	}
+	return cs.admitted
+}
+
+func (cs *connections) breakAll() int {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.broken = true
+	for c := range cs.carried {
+		c.client.abort()
+		c.server.abort()
+	}
+	return cs.admitted
+}

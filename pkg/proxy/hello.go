@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package proxy
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+)
+
+const (
+	// protocolVersion is the version of docs/wire-protocol.md that both ends here speak.
+	protocolVersion = 1
+
+	magic         = "velo"
+	helloHeader   = len(magic) + 1 + 2
+	maxHelloBody  = 4096
+	helloDeadline = 10 * time.Second
+)
+
+var (
+	// ErrVersion is returned when the other end speaks another version of the protocol.
+	ErrVersion = errors.New("the other end of the tunnel speaks another version of the protocol")
+	// ErrRejected is returned by [Connect] when the proxy refuses the session; it wraps the proxy's reason.
+	ErrRejected = errors.New("the traffic-proxy refused the session")
+
+	errNotVelo   = errors.New("the other end of the tunnel is not kubectl velo")
+	errHelloSize = fmt.Errorf("a hello of more than %d bytes", maxHelloBody)
+)
+
+// hello is what the laptop's end says first.
+type hello struct {
+	Session string   `json:"session"`
+	Ports   []uint16 `json:"ports"`
+}
+
+// answer is what the proxy says to a hello. An empty Error means that the session is on.
+type answer struct {
+	Error string `json:"error,omitempty"`
+}
+
+// writeHello writes a hello or an answer.
+func writeHello(w io.Writer, message any) error {
+	body, err := json.Marshal(message)
+	if err != nil {
+		return err
+	}
+	if len(body) > maxHelloBody {
+		return errHelloSize
+	}
+	buf := make([]byte, 0, helloHeader+len(body))
+	buf = append(buf, magic...)
+	buf = append(buf, protocolVersion)
+	buf = binary.BigEndian.AppendUint16(buf, uint16(len(body))) //nolint:gosec // at most maxHelloBody
+	buf = append(buf, body...)
+	_, err = w.Write(buf)
+	return err
+}
+
+// readHello reads a hello or an answer into message. Where the other end speaks another version, message is filled
+// all the same, as far as it can be understood, and the error is [ErrVersion].
+func readHello(r io.Reader, message any) error {
+	var header [helloHeader]byte
+	if _, err := io.ReadFull(r, header[:]); err != nil {
+		return err
+	}
+	if string(header[:len(magic)]) != magic {
+		return errNotVelo
+	}
+	version := header[len(magic)]
+	size := binary.BigEndian.Uint16(header[len(magic)+1:])
+	if size > maxHelloBody {
+		return errHelloSize
+	}
+	body := make([]byte, size)
+	if _, err := io.ReadFull(r, body); err != nil {
+		return err
+	}
+	err := json.Unmarshal(body, message)
+	if version != protocolVersion {
+		return fmt.Errorf("%w: %d, not %d", ErrVersion, version, protocolVersion)
+	}
+	return err
+}
+
+// greet says the laptop's hello on conn and waits for the answer. A transport need not know deadlines: what is overdue
+// is closed.
+func greet(conn net.Conn, h hello) error {
+	overdue := time.AfterFunc(helloDeadline, func() { _ = conn.Close() })
+	defer overdue.Stop()
+	if err := writeHello(conn, h); err != nil {
+		return fmt.Errorf("saying hello to the traffic-proxy: %w", err)
+	}
+	var a answer
+	err := readHello(conn, &a)
+	if a.Error != "" {
+		return fmt.Errorf("%w: %s", ErrRejected, a.Error)
+	}
+	if err != nil {
+		return fmt.Errorf("reading the traffic-proxy's answer: %w", err)
+	}
+	return nil
+}
+
+// welcome reads the laptop's hello from conn and answers with what judge says of it.
+func welcome(conn net.Conn, judge func(hello) error) (hello, error) {
+	var h hello
+	overdue := time.AfterFunc(helloDeadline, func() { _ = conn.Close() })
+	defer overdue.Stop()
+	err := readHello(conn, &h)
+	if err == nil {
+		err = judge(h)
+	} else if !errors.Is(err, ErrVersion) {
+		return h, fmt.Errorf("reading a hello: %w", err)
+	}
+	var a answer
+	if err != nil {
+		a.Error = err.Error()
+	}
+	if writeErr := writeHello(conn, a); writeErr != nil {
+		return h, errors.Join(err, writeErr)
+	}
+	return h, err
+}

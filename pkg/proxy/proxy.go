@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	dialDeadline = 5 * time.Second
+	// afterglow is how long a proxy that has been told to stop goes on accepting: until every node has heard that
+	// its Service leads elsewhere. kube-proxy may gather changes for a second before it applies them.
+	afterglow = 1500 * time.Millisecond
+	// drainDeadline is how long connections may take to end by themselves after that.
+	drainDeadline = 5 * time.Second
+)
+
+// Port is one port that the proxy accepts connections on.
+type Port struct {
+	// Network is "tcp" or "udp".
+	Network string
+	// Container is the port the origin pods' containers listen on, and so the proxy's.
+	Container uint16
+	// Service is the port of the origin Service that leads to it.
+	Service uint16
+}
+
+func (p Port) String() string { return fmt.Sprintf("%d/%s", p.Container, p.Network) }
+
+// Config is what a [Proxy] needs to know.
+type Config struct {
+	// Session is the ID of the session that may open the tunnel.
+	Session string
+	// Ports are all ports of the Service, intercepted or not.
+	Ports []Port
+	// Origin is the host or address of the origin Service.
+	Origin string
+	// Tunnel is the loopback address the tunnel is accepted at.
+	Tunnel string
+	// Log hears what happens to the session. Connections are not logged.
+	Log *slog.Logger
+}
+
+// Proxy is the end in the cluster: it accepts the connections meant for the origin pods and gives each of them to the
+// session, if there is one that takes its port, or else to the origin pods.
+type Proxy struct {
+	cfg   Config
+	conns connections
+
+	mu      sync.Mutex
+	session *session // nil while no tunnel is open
+}
+
+// session is the tunnel that a proxy currently hands connections to.
+type session struct {
+	mux   mux
+	ports map[uint16]bool
+}
+
+// New returns a proxy that [Proxy.Run] starts.
+func New(cfg Config) *Proxy { return &Proxy{cfg: cfg} }
+
+// Run listens on every port, then for the tunnel, and serves until ctx ends. Then it goes on for a moment, so that no
+// caller meets a closed port, lets open connections end for up to 5 s, and returns. A tunnel that can be opened
+// therefore means that the ports are open.
+func (p *Proxy) Run(ctx context.Context) error {
+	var listeners closers
+	defer listeners.close()
+	var serve []func(context.Context) error
+	for _, port := range p.cfg.Ports {
+		run, err := p.listen(ctx, port, &listeners)
+		if err != nil {
+			return fmt.Errorf("listening on port %s: %w", port, err)
+		}
+		serve = append(serve, run)
+	}
+	tunnel, err := (&net.ListenConfig{}).Listen(ctx, "tcp", p.cfg.Tunnel)
+	if err != nil {
+		return fmt.Errorf("listening for the tunnel on %s: %w", p.cfg.Tunnel, err)
+	}
+	listeners.add(tunnel)
+	serve = append(serve, func(ctx context.Context) error {
+		return acceptAll(ctx, tunnel, p.serveTunnel)
+	})
+
+	// What is served ends by its listeners being closed, not by ctx.
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	g, serving := errgroup.WithContext(serving)
+	for _, run := range serve {
+		g.Go(func() error { return run(serving) })
+	}
+	g.Go(func() error {
+		select {
+		case <-ctx.Done():
+			wait(serving, afterglow)
+		case <-serving.Done():
+		}
+		listeners.close()
+		p.endConnections(serving)
+		stop()
+		return nil
+	})
+	return g.Wait()
+}
+
+func (p *Proxy) endConnections(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, drainDeadline)
+	defer cancel()
+	if broken := p.conns.drain(ctx); broken > 0 {
+		p.cfg.Log.Warn("connections broken by stopping", "count", broken)
+	}
+}
+
+// listen opens port and returns what serves it until its listener is closed.
+func (p *Proxy) listen(ctx context.Context, port Port, listeners *closers) (func(context.Context) error, error) {
+	address := net.JoinHostPort("", strconv.Itoa(int(port.Container)))
+	if port.Network == "udp" {
+		conn, err := (&net.ListenConfig{}).ListenPacket(ctx, "udp", address)
+		if err != nil {
+			return nil, err
+		}
+		listeners.add(conn)
+		return func(ctx context.Context) error { return p.passDatagrams(ctx, conn, port) }, nil
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	listeners.add(l)
+	return func(ctx context.Context) error {
+		return acceptAll(ctx, l, func(ctx context.Context, c tcpConn) { p.serveCaller(ctx, c, port) })
+	}, nil
+}
+
+// serveCaller finds one caller its answerer and carries the connection until it ends.
+func (p *Proxy) serveCaller(ctx context.Context, caller tcpConn, port Port) {
+	if !p.conns.admit() {
+		caller.abort()
+		return
+	}
+	defer p.conns.release()
+	var kept []byte
+	if m := p.route(port.Container); m != nil {
+		s, unanswered, err := offer(ctx, m, caller, port.Container)
+		switch {
+		case err == nil:
+			p.conns.carry(caller, s)
+			return
+		case errors.Is(err, errCallerGone):
+			caller.abort()
+			return
+		}
+		kept = unanswered
+	}
+	p.passThrough(ctx, caller, port, kept)
+}
+
+// route decides who gets a connection that arrives at port: a session's mux, or nil for the origin pods.
+func (p *Proxy) route(port uint16) mux {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.session == nil || !p.session.ports[port] {
+		return nil
+	}
+	return p.session.mux
+}
+
+// passThrough connects the caller to the origin pods, which first get what was kept of it.
+func (p *Proxy) passThrough(ctx context.Context, caller tcpConn, port Port, kept []byte) {
+	dialer := net.Dialer{Timeout: dialDeadline}
+	conn, err := dialer.DialContext(ctx, "tcp", p.origin(port))
+	if err != nil {
+		caller.abort() // as if the origin pods had refused it, which they did
+		return
+	}
+	origin := tcpConn{conn.(*net.TCPConn)}
+	if _, err := origin.Write(kept); err != nil {
+		caller.abort()
+		origin.abort()
+		return
+	}
+	p.conns.carry(caller, origin)
+}
+
+func (p *Proxy) origin(port Port) string {
+	return net.JoinHostPort(p.cfg.Origin, strconv.Itoa(int(port.Service)))
+}
+
+// serveTunnel takes a transport's connection for as long as it lasts.
+func (p *Proxy) serveTunnel(ctx context.Context, conn tcpConn) {
+	// Closing the connection ends whatever happens on it.
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	h, err := welcome(conn, p.judge)
+	if err != nil {
+		p.cfg.Log.Warn("tunnel refused", "err", err)
+		_ = conn.Close()
+		return
+	}
+	m, err := newMux(conn, false)
+	if err != nil {
+		p.cfg.Log.Error("starting the multiplexer", "err", err)
+		_ = conn.Close()
+		return
+	}
+	s := &session{mux: m, ports: make(map[uint16]bool, len(h.Ports))}
+	for _, port := range h.Ports {
+		s.ports[port] = true
+	}
+	p.beginSession(s)
+	p.cfg.Log.Info("session is on", "session", h.Session, "ports", h.Ports)
+	p.serveStreams(s)
+	p.endSession(s)
+	_ = m.close()
+	p.cfg.Log.Info("session is off", "session", h.Session)
+}
+
+// judge says why a hello can't be answered with a session.
+func (p *Proxy) judge(h hello) error {
+	if h.Session != p.cfg.Session {
+		return fmt.Errorf("this traffic-proxy belongs to session %s, not %s", p.cfg.Session, h.Session)
+	}
+	for _, port := range h.Ports {
+		if !p.accepts(port) {
+			return fmt.Errorf("this traffic-proxy has no tcp port %d", port)
+		}
+	}
+	return nil
+}
+
+func (p *Proxy) accepts(port uint16) bool {
+	for _, own := range p.cfg.Ports {
+		if own.Network == "tcp" && own.Container == port {
+			return true
+		}
+	}
+	return false
+}
+
+// beginSession makes s the one that gets connections. An earlier transport of the same session has been given up by
+// the plugin, whether or not this end has noticed.
+func (p *Proxy) beginSession(s *session) {
+	p.mu.Lock()
+	earlier := p.session
+	p.session = s
+	p.mu.Unlock()
+	if earlier != nil {
+		_ = earlier.mux.close()
+	}
+}
+
+// endSession stops handing connections to s. What it has taken goes on for as long as its transport lasts.
+func (p *Proxy) endSession(s *session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.session == s {
+		p.session = nil
+	}
+}
+
+// serveStreams answers the streams that the laptop opens, until the session's transport ends.
+func (p *Proxy) serveStreams(s *session) {
+	var g errgroup.Group
+	for {
+		st, err := s.mux.accept()
+		if err != nil {
+			break
+		}
+		g.Go(func() error {
+			p.serveStream(s, st)
+			return nil
+		})
+	}
+	_ = g.Wait() // its functions return no errors
+}
+
+func (p *Proxy) serveStream(s *session, st stream) {
+	_ = st.SetReadDeadline(time.Now().Add(helloDeadline))
+	h, err := readStreamHeader(st)
+	if err != nil || h.kind != controlStream {
+		st.reset(resetMalformed)
+		return
+	}
+	_ = st.SetReadDeadline(time.Time{})
+	var request [1]byte
+	for {
+		if _, err := io.ReadFull(st, request[:]); err != nil || request[0] != drainRequest {
+			st.reset(resetMalformed)
+			return
+		}
+		p.endSession(s)
+		if _, err := st.Write([]byte{drainAnswer}); err != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package trafficproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+	toolswatch "k8s.io/client-go/tools/watch"
+	"k8s.io/kubectl/pkg/util/podutils"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// StartError says why the traffic-proxy's pod can't start, in Kubernetes' words.
+type StartError struct {
+	// Object is what the reason was found at, such as "pod shop/cart-traffic-proxy-5d4f…".
+	Object string
+	// Reason is one word of Kubernetes, such as ErrImagePull.
+	Reason, Message string
+}
+
+func (e *StartError) Error() string {
+	return fmt.Sprintf("%s can't start: %s: %s", e.Object, e.Reason, strings.TrimSpace(e.Message))
+}
+
+// Hint says what to do.
+func (e *StartError) Hint() string {
+	switch {
+	case slices.Contains(imageReasons, e.Reason):
+		return "name an image that the cluster can pull with --proxy-image or VELO_PROXY_IMAGE"
+	case e.Reason == string(appsv1.DeploymentReplicaFailure) || e.Reason == "FailedCreate":
+		return "the namespace's quota, limits or admission policies refuse the pod; an administrator can tell which"
+	}
+	return ""
+}
+
+// What the kubelet says of a container that waits for something that won't come by waiting.
+var (
+	imageReasons = []string{"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
+	startReasons = []string{"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff"}
+)
+
+// lookTimeout bounds the look at what went wrong once the time is up.
+const lookTimeout = 3 * time.Second
+
+// errReady ends the waiting that is still going on.
+var errReady = errors.New("ready")
+
+// AwaitReady waits until the pod is ready and returns it. It fails as soon as Kubernetes says that the pod can't start,
+// with a [StartError]. What it waits for meanwhile, it tells waiting.
+func AwaitReady(ctx context.Context, client kubernetes.Interface, spec *Spec, waiting func(string)) (*corev1.Pod, error) {
+	var ready *corev1.Pod
+	g, watching := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		pod, err := awaitPod(watching, client, spec, waiting)
+		if err != nil {
+			return err
+		}
+		ready = pod
+		return errReady
+	})
+	g.Go(func() error { return awaitRefusal(watching, client, spec) })
+	err := g.Wait()
+	switch {
+	case errors.Is(err, errReady):
+		return ready, nil
+	case ctx.Err() != nil:
+		return nil, overdue(ctx, client, spec)
+	}
+	return nil, err
+}
+
+func awaitPod(ctx context.Context, client kubernetes.Interface, spec *Spec, waiting func(string)) (*corev1.Pod, error) {
+	lw := cache.NewFilteredListWatchFromClient(client.CoreV1().RESTClient(), "pods", spec.Service.Namespace,
+		func(options *metav1.ListOptions) { options.LabelSelector = labels.SelectorFromSet(spec.Selector()).String() })
+	var ready *corev1.Pod
+	_, err := toolswatch.UntilWithSync(ctx, lw, &corev1.Pod{}, nil, func(event watch.Event) (bool, error) {
+		pod, ok := event.Object.(*corev1.Pod)
+		if !ok || event.Type == watch.Deleted || pod.DeletionTimestamp != nil {
+			return false, nil
+		}
+		if err := startProblem(pod); err != nil {
+			return false, err
+		}
+		if podutils.IsPodReady(pod) {
+			ready = pod
+			return true, nil
+		}
+		waiting(progress(pod))
+		return false, nil
+	})
+	return ready, err
+}
+
+// awaitRefusal returns when the pod isn't even created: by quota, by Pod Security, by some other admission.
+func awaitRefusal(ctx context.Context, client kubernetes.Interface, spec *Spec) error {
+	name := DeploymentName(spec.Service.Name)
+	lw := cache.NewListWatchFromClient(client.AppsV1().RESTClient(), "deployments", spec.Service.Namespace,
+		fields.OneTermEqualSelector("metadata.name", name))
+	_, err := toolswatch.UntilWithSync(ctx, lw, &appsv1.Deployment{}, nil, func(event watch.Event) (bool, error) {
+		d, ok := event.Object.(*appsv1.Deployment)
+		if !ok {
+			return false, nil
+		}
+		if event.Type == watch.Deleted {
+			return false, fmt.Errorf("deployment %s/%s was deleted by somebody", d.Namespace, d.Name)
+		}
+		return false, refusal(d)
+	})
+	return err
+}
+
+func refusal(d *appsv1.Deployment) error {
+	for _, condition := range d.Status.Conditions {
+		if condition.Type == appsv1.DeploymentReplicaFailure && condition.Status == corev1.ConditionTrue {
+			return &StartError{
+				Object: "the pod of deployment " + d.Namespace + "/" + d.Name,
+				Reason: condition.Reason, Message: condition.Message,
+			}
+		}
+	}
+	return nil
+}
+
+// startProblem returns why the pod won't start by itself, or nil.
+func startProblem(pod *corev1.Pod) error {
+	object := "pod " + pod.Namespace + "/" + pod.Name
+	if pod.Status.Phase == corev1.PodFailed {
+		return &StartError{Object: object, Reason: pod.Status.Reason, Message: pod.Status.Message}
+	}
+	for _, container := range pod.Status.ContainerStatuses {
+		waiting, ended := container.State.Waiting, container.State.Terminated
+		switch {
+		case waiting != nil && (slices.Contains(imageReasons, waiting.Reason) || slices.Contains(startReasons, waiting.Reason)):
+			return &StartError{Object: object, Reason: waiting.Reason, Message: waiting.Message}
+		case ended != nil:
+			return &StartError{Object: object, Reason: ended.Reason,
+				Message: fmt.Sprintf("its container exited with code %d %s", ended.ExitCode, ended.Message)}
+		}
+	}
+	return nil
+}
+
+// progress says what the pod is waiting for, in a few words.
+func progress(pod *corev1.Pod) string {
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
+			return "no node takes the pod yet: " + condition.Message
+		}
+	}
+	for _, container := range pod.Status.ContainerStatuses {
+		if waiting := container.State.Waiting; waiting != nil {
+			return waiting.Reason
+		}
+	}
+	return string(pod.Status.Phase)
+}
+
+// overdue says why the pod isn't ready when the time is up: its context's end, and the last warning about it.
+func overdue(ctx context.Context, client kubernetes.Interface, spec *Spec) error {
+	cause := fmt.Errorf("waiting for the pod of deployment %s/%s: %w",
+		spec.Service.Namespace, DeploymentName(spec.Service.Name), context.Cause(ctx))
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
+	defer cancel()
+	pods, err := client.CoreV1().Pods(spec.Service.Namespace).List(last, metav1.ListOptions{
+		LabelSelector: labels.SelectorFromSet(spec.Selector()).String(),
+	})
+	if err != nil || len(pods.Items) == 0 {
+		return cause
+	}
+	pod := &pods.Items[0]
+	said := progress(pod)
+	events, err := client.CoreV1().Events(pod.Namespace).List(last, metav1.ListOptions{
+		FieldSelector: fields.Set{"involvedObject.uid": string(pod.UID), "type": corev1.EventTypeWarning}.String(),
+	})
+	if err == nil && len(events.Items) > 0 {
+		event := events.Items[len(events.Items)-1]
+		said = event.Reason + ": " + event.Message
+	}
+	return fmt.Errorf("%w; pod %s: %s", cause, pod.Name, said)
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package trafficproxy
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+	toolswatch "k8s.io/client-go/tools/watch"
+
+	"github.com/kubectl-velo/kubectl-velo/pkg/selector"
+)
+
+// ExistsError says that the Service has a traffic-proxy already, of a session that is being set up or was killed then.
+type ExistsError struct {
+	Namespace, Deployment, Service string
+	// Owner runs, or ran, that session.
+	Owner string
+	// Age of the Deployment.
+	Age time.Duration
+}
+
+func (e *ExistsError) Error() string {
+	return fmt.Sprintf("deployment %s/%s exists: %s began to intercept the service %s ago",
+		e.Namespace, e.Deployment, e.Owner, e.Age)
+}
+
+// Hint says what to do.
+func (e *ExistsError) Hint() string {
+	return fmt.Sprintf("if that session is dead, run 'kubectl velo restore svc/%s -n %s'", e.Service, e.Namespace)
+}
+
+// Create creates the objects and starts the pod. What exists when it fails goes with [Delete].
+func Create(ctx context.Context, client kubernetes.Interface, spec *Spec) error {
+	wanted, err := spec.deployment()
+	if err != nil {
+		return err
+	}
+	deployments := client.AppsV1().Deployments(wanted.Namespace)
+	created, err := deployments.Create(ctx, wanted, metav1.CreateOptions{FieldManager: selector.FieldManager})
+	if apierrors.IsAlreadyExists(err) {
+		return exists(ctx, client, wanted, spec.Service.Name)
+	}
+	if err != nil {
+		return fmt.Errorf("creating deployment %s/%s: %w", wanted.Namespace, wanted.Name, err)
+	}
+	service, err := spec.originService(created)
+	if err != nil {
+		return err
+	}
+	origin, err := client.CoreV1().Services(service.Namespace).Create(ctx, service, metav1.CreateOptions{FieldManager: selector.FieldManager})
+	if err != nil {
+		return fmt.Errorf("creating service %s/%s: %w", service.Namespace, service.Name, err)
+	}
+	return start(ctx, client, created, origin)
+}
+
+func exists(ctx context.Context, client kubernetes.Interface, wanted *appsv1.Deployment, service string) error {
+	e := &ExistsError{Namespace: wanted.Namespace, Deployment: wanted.Name, Service: service, Owner: "somebody"}
+	found, err := client.AppsV1().Deployments(wanted.Namespace).Get(ctx, wanted.Name, metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("reading deployment %s/%s: %w", wanted.Namespace, wanted.Name, err)
+	}
+	if owner := found.Annotations[OwnerAnnotation]; owner != "" {
+		e.Owner = owner
+	}
+	e.Age = time.Since(found.CreationTimestamp.Time).Round(time.Second)
+	return e
+}
+
+// start tells the Deployment where the origin pods are, by an address that holds for as long as the Deployment does,
+// and lets it make its pod.
+func start(ctx context.Context, client kubernetes.Interface, d *appsv1.Deployment, origin *corev1.Service) error {
+	if net.ParseIP(origin.Spec.ClusterIP) == nil {
+		return fmt.Errorf("service %s/%s was given no cluster IP", origin.Namespace, origin.Name)
+	}
+	body, err := json.Marshal([]map[string]any{
+		{"op": "add", "path": "/spec/template/spec/containers/0/args/-", "value": "--origin=" + origin.Spec.ClusterIP},
+		{"op": "remove", "path": "/spec/paused"},
+	})
+	if err != nil {
+		return err
+	}
+	_, err = client.AppsV1().Deployments(d.Namespace).Patch(ctx, d.Name, types.JSONPatchType, body,
+		metav1.PatchOptions{FieldManager: selector.FieldManager})
+	if err != nil {
+		return fmt.Errorf("starting deployment %s/%s: %w", d.Namespace, d.Name, err)
+	}
+	return nil
+}
+
+// Delete deletes the traffic-proxy of a session, and waits until it has gone with everything it owns and has let its
+// callers go. A Deployment of another session is left alone; one that doesn't exist is no error.
+func Delete(ctx context.Context, client kubernetes.Interface, namespace, name, session string) error {
+	deployments := client.AppsV1().Deployments(namespace)
+	d, err := deployments.Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("reading deployment %s/%s: %w", namespace, name, err)
+	case d.Labels[selector.SessionLabel] != session:
+		return nil
+	}
+	// In the foreground, it is there until its pod has gone, so that its end is the end of everything.
+	foreground := metav1.DeletePropagationForeground
+	err = deployments.Delete(ctx, name, metav1.DeleteOptions{
+		PropagationPolicy: &foreground,
+		Preconditions:     metav1.NewUIDPreconditions(string(d.UID)),
+	})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("deleting deployment %s/%s: %w", namespace, name, err)
+	}
+	return awaitGone(ctx, client, d)
+}
+
+func awaitGone(ctx context.Context, client kubernetes.Interface, d *appsv1.Deployment) error {
+	lw := cache.NewListWatchFromClient(client.AppsV1().RESTClient(), "deployments", d.Namespace,
+		fields.OneTermEqualSelector("metadata.name", d.Name))
+	absent := func(store cache.Store) (bool, error) {
+		found, ok, err := store.GetByKey(d.Namespace + "/" + d.Name)
+		return err == nil && (!ok || found.(*appsv1.Deployment).UID != d.UID), err
+	}
+	_, err := toolswatch.UntilWithSync(ctx, lw, &appsv1.Deployment{}, absent, func(event watch.Event) (bool, error) {
+		return event.Type == watch.Deleted, nil
+	})
+	if err != nil {
+		return fmt.Errorf("waiting for deployment %s/%s to be gone: %w", d.Namespace, d.Name, err)
+	}
+	return nil
+}
