@@ -16,10 +16,19 @@ import (
 // childGrace is how long a COMMAND may take to end after it was asked to.
 const childGrace = 5 * time.Second
 
+// findProgram makes sure that a COMMAND's program exists, before anything is changed for its sake.
+func findProgram(command []string) error {
+	if _, err := exec.LookPath(command[0]); err != nil {
+		return withHint(fmt.Errorf("the command can't be run: %w", err),
+			"name a program after -- that is in your PATH, or the path of one")
+	}
+	return nil
+}
+
 // runChild runs a COMMAND on this terminal until it ends, or until ctx does: then it is asked to end, and killed if it
 // doesn't. An exit code of its own comes back as a [commandError].
 func runChild(ctx context.Context, command []string, streams genericiooptions.IOStreams) error {
-	child := exec.CommandContext(ctx, command[0], command[1:]...) //nolint:gosec // the user's own command is what it is for
+	child := exec.CommandContext(ctx, command[0], command[1:]...)
 	child.Stdin, child.Stdout, child.Stderr = streams.In, streams.Out, streams.ErrOut
 	child.WaitDelay = childGrace
 	child.Cancel = func() error {
@@ -30,17 +39,10 @@ func runChild(ctx context.Context, command []string, streams genericiooptions.IO
 		return nil
 	}
 	err := child.Run()
-	var exit *exec.ExitError
-	switch {
-	case errors.As(err, &exit):
-		if code := exit.ExitCode(); code > 0 {
-			return &commandError{code}
-		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		return fmt.Errorf("running %s: %w", command[0], err)
-	case err != nil && ctx.Err() == nil:
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() > 0 {
+		return &commandError{exit.ExitCode()}
+	}
+	if err != nil && ctx.Err() == nil {
 		return fmt.Errorf("running %s: %w", command[0], err)
 	}
 	return nil

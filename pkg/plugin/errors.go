@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os/exec"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -50,41 +49,53 @@ var errTimeout = errors.New("timed out")
 // commandError is the end of a COMMAND with a code of its own; it has said for itself what was wrong.
 type commandError struct{ code int }
 
-func (e *commandError) Error() string { return fmt.Sprintf("the command ended with exit code %d", e.code) }
+func (e *commandError) Error() string {
+	return fmt.Sprintf("the command ended with exit code %d", e.code)
+}
 
 // exitCode returns the code that a command ends with.
 func exitCode(err error) int {
-	var usage *usageError
-	var command *commandError
-	switch {
-	case err == nil:
+	if err == nil {
 		return exitOK
-	case errors.As(err, &command):
+	}
+	if command, ok := errors.AsType[*commandError](err); ok {
 		return command.code
-	case errors.As(err, &usage):
+	}
+	if _, ok := errors.AsType[*usageError](err); ok {
 		return exitUsage
-	case errors.Is(err, errTimeout):
+	}
+	if errors.Is(err, errTimeout) {
 		return exitTimeout
 	}
 	return exitFailure
 }
 
-// printError writes what is wrong and what can be done about it: every joined error for itself.
-func printError(w io.Writer, err error) {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only what stands at the top is a list
-		for _, one := range joined.Unwrap() {
-			printError(w, one)
+// printError writes what is wrong and what can be done about it: every joined error for itself. The command is the one
+// that was called, as its user writes it.
+func printError(w io.Writer, command string, err error) {
+	if all := joined(err); all != nil {
+		for _, one := range all {
+			printError(w, command, one)
 		}
 		return
 	}
-	var command *commandError
-	if errors.As(err, &command) {
+	if _, ok := errors.AsType[*commandError](err); ok {
 		return
 	}
 	_, _ = fmt.Fprintln(w, "error: "+message(err))
-	if hint := hintOf(err); hint != "" {
+	if hint := hintOf(command, err); hint != "" {
 		_, _ = fmt.Fprintln(w, "hint: "+hint)
 	}
+}
+
+// joined returns the errors that err was joined of by [errors.Join], if it was. What [fmt.Errorf] makes of several
+// errors is a list, too, but says more than they do.
+func joined(err error) []error {
+	list, ok := err.(interface{ Unwrap() []error })
+	if !ok || errors.Join(list.Unwrap()...).Error() != err.Error() {
+		return nil
+	}
+	return list.Unwrap()
 }
 
 // message says an error in one line or more, with the reason the API gave, as kubectl says it.
@@ -100,22 +111,20 @@ func message(err error) string {
 	return text
 }
 
-func hintOf(err error) string {
+// hintOf returns what can be done about an error of a command, or "".
+func hintOf(command string, err error) string {
 	var hinted interface{ Hint() string }
 	if errors.As(err, &hinted) {
 		return hinted.Hint()
 	}
-	var usage *usageError
-	var network *net.OpError
-	switch {
-	case errors.As(err, &usage):
-		return "see 'kubectl velo --help'"
-	case errors.As(err, &network) && !errors.Is(err, context.Canceled):
+	if _, ok := errors.AsType[*usageError](err); ok {
+		return "see '" + command + " --help'"
+	}
+	if _, ok := errors.AsType[*net.OpError](err); ok && !errors.Is(err, context.Canceled) {
 		return "is the cluster up, and the kubeconfig's context the right one? Try 'kubectl cluster-info'"
-	case apierrors.IsUnauthorized(err):
+	}
+	if apierrors.IsUnauthorized(err) {
 		return "log in to the cluster again"
-	case errors.Is(err, exec.ErrNotFound):
-		return "name a program after -- that is in your PATH"
 	}
 	return ""
 }

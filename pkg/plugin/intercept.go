@@ -126,6 +126,9 @@ func (o *interceptOptions) validate() error {
 		local[p.local] = true
 		o.portFlags = append(o.portFlags, p)
 	}
+	if len(o.command) > 0 {
+		return findProgram(o.command)
+	}
 	return nil
 }
 

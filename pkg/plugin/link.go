@@ -57,17 +57,15 @@ func (l *link) keep(ctx context.Context) error {
 			return nil
 		}
 		l.report.warns("the tunnel was cut; callers are answered by the cluster until it is open again")
-		if err := l.reopen(ctx); err != nil {
+		if again, err := l.reopen(ctx); !again {
 			return err
-		}
-		if ctx.Err() != nil {
-			return nil
 		}
 		l.report.is("the tunnel is open again")
 	}
 }
 
-func (l *link) reopen(ctx context.Context) error {
+// reopen opens the tunnel again and reports whether it has; the end of ctx is no error.
+func (l *link) reopen(ctx context.Context) (bool, error) {
 	dialing, cancel := context.WithTimeout(ctx, linkPatience)
 	defer cancel()
 	backoff := wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 1000, Cap: 5 * time.Second}
@@ -81,12 +79,12 @@ func (l *link) reopen(ctx context.Context) error {
 		return last == nil, nil
 	})
 	switch {
-	case ctx.Err() != nil, err == nil:
-		return nil
-	case last != nil:
-		return last
+	case ctx.Err() != nil:
+		return false, nil
+	case err != nil && last != nil:
+		return false, last
 	}
-	return err
+	return err == nil, err
 }
 
 // drain ends the tunnel's connections in order and returns how many had to be cut.

@@ -30,25 +30,26 @@ func parsePortFlag(value string) (portFlag, error) {
 	invalid := func(why string) (portFlag, error) {
 		return portFlag{}, usageErrorf("--port %q: %s", value, why)
 	}
-	if strings.Contains(remote, ":") {
-		return invalid("want LOCAL:REMOTE")
+	if remote == "" || both && local == "" || strings.Contains(remote, ":") {
+		return invalid("want LOCAL:REMOTE, such as 3002:8080")
 	}
 	p := portFlag{remote: remote}
 	if both {
-		if local == "" || remote == "" {
-			return invalid("want LOCAL:REMOTE, such as 3002:8080")
-		}
 		number, err := parsePortNumber(local)
 		if err != nil {
 			return invalid("LOCAL " + err.Error())
 		}
 		p.local = number
 	}
-	if _, err := strconv.Atoi(remote); err == nil {
-		if _, err := parsePortNumber(remote); err != nil {
+	switch {
+	case strings.Trim(remote, "0123456789") == "":
+		number, err := parsePortNumber(remote)
+		if err != nil {
 			return invalid("REMOTE " + err.Error())
 		}
-	} else if len(validation.IsDNS1035Label(remote)) > 0 && len(validation.IsValidPortName(remote)) > 0 {
+		p.remote = strconv.Itoa(int(number))
+	case len(validation.IsDNS1123Label(remote)) > 0:
+		// A Service's port is called by a DNS label; what names a container's is one, too.
 		return invalid("REMOTE is neither a port number nor the name of one")
 	}
 	return p, nil

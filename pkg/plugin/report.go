@@ -17,7 +17,6 @@ import (
 //	✔  something is so
 //	⚠  something to know about; it goes on
 //	◎  something is being undone
-//	✗  something failed
 //
 // Data that was asked for goes to stdout, never here.
 type report struct {
@@ -30,7 +29,7 @@ type report struct {
 func newReport(w io.Writer) *report {
 	r := &report{w: w}
 	if f, ok := w.(*os.File); ok {
-		r.colour = os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(f.Fd())) //nolint:gosec // a file descriptor
+		r.colour = os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(f.Fd()))
 	}
 	return r
 }
@@ -40,14 +39,12 @@ const (
 	green  = "32"
 	yellow = "33"
 	cyan   = "36"
-	red    = "31"
 )
 
 func (r *report) begins(format string, args ...any) { r.line(cyan, "►", format, args) }
 func (r *report) is(format string, args ...any)     { r.line(green, "✔", format, args) }
 func (r *report) warns(format string, args ...any)  { r.line(yellow, "⚠", format, args) }
 func (r *report) undoes(format string, args ...any) { r.line(cyan, "◎", format, args) }
-func (r *report) fails(format string, args ...any)  { r.line(red, "✗", format, args) }
 
 func (r *report) line(colour, sign, format string, args []any) {
 	r.mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/kubectl/pkg/util/templates"
@@ -116,14 +117,23 @@ func (o *restoreOptions) left(ctx context.Context) (names []string, problems, er
 func (o *restoreOptions) restore(ctx context.Context, report *report, name string) error {
 	c := o.cluster
 	restored, err := selector.Restore(ctx, c.client.CoreV1().Services(c.namespace), name, "")
+	gone := apierrors.IsNotFound(err)
 	if err != nil {
-		return fmt.Errorf("restoring service %s/%s: %w", c.namespace, name, err)
+		err = fmt.Errorf("restoring service %s/%s: %w", c.namespace, name, err)
 	}
-	staged, err := trafficproxy.List(ctx, c.client, c.namespace)
-	if err != nil {
+	if err != nil && !gone {
 		return err
 	}
+	staged, listErr := trafficproxy.List(ctx, c.client, c.namespace)
+	if listErr != nil {
+		return errors.Join(err, listErr)
+	}
+	staged = slices.DeleteFunc(staged, func(proxy trafficproxy.Staged) bool { return proxy.Service != name })
 	switch {
+	case gone && len(staged) == 0:
+		return err
+	case gone:
+		report.warns("service/%s doesn't exist any more; there is nothing to restore", name)
 	case restored.Edited:
 		report.warns("service/%s was given another selector by somebody; that is left as it is", name)
 	case restored.Was != nil:
@@ -132,9 +142,6 @@ func (o *restoreOptions) restore(ctx context.Context, report *report, name strin
 		report.is("service/%s is not intercepted", name)
 	}
 	for _, proxy := range staged {
-		if proxy.Service != name {
-			continue
-		}
 		report.undoes("removing deployment/%s", proxy.Name)
 		if err := trafficproxy.Delete(ctx, c.client, c.namespace, proxy.Name, proxy.Session); err != nil {
 			return withHint(err, "run the same command again")
@@ -143,4 +150,3 @@ func (o *restoreOptions) restore(ctx context.Context, report *report, name strin
 	}
 	return nil
 }
-

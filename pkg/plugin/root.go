@@ -22,11 +22,11 @@ var Version = "dev" //nolint:gochecknoglobals // the linker sets variables only
 // Main runs the command that args name, writes what is wrong to stderr and returns the exit code. The end of ctx asks
 // a session to end in order; impatient, when it is closed, to end at once and leave the rest undone.
 func Main(ctx context.Context, impatient <-chan struct{}, streams genericiooptions.IOStreams, args []string) int {
-	root := NewCommand(impatient, streams)
+	root := NewCommand(impatient, streams) //nolint:contextcheck // commands take theirs from cobra, which ExecuteContextC gives it
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	command, err := root.ExecuteContextC(ctx)
 	if err != nil {
-		printError(streams.ErrOut, err)
+		printError(streams.ErrOut, command.CommandPath(), err)
 	}
 	return exitCode(err)
 }
@@ -45,6 +45,8 @@ func NewCommand(impatient <-chan struct{}, streams genericiooptions.IOStreams) *
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		// In letters; cobra's own default doesn't hold for commands that check their arguments.
+		SuggestionsMinimumDistance: 2,
 	}
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)

@@ -14,12 +14,11 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/client-go/util/retry"
-
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
 
 	"github.com/kubectl-velo/kubectl-velo/pkg/proxy"
 	"github.com/kubectl-velo/kubectl-velo/pkg/proxy/portforward"
@@ -47,6 +46,10 @@ type session struct {
 	link    *link              // the tunnel is open
 	swapped bool               // the selector may have been swapped
 }
+
+// nodesFollow is how long a node may take to follow EndpointSlices: kube-proxy gathers changes for a second, by default,
+// and nothing tells when it has applied them.
+const nodesFollow = time.Second
 
 // errOver is the end of a session in order, by its time being over.
 var errOver = errors.New("the time given with --ttl is over")
@@ -90,14 +93,14 @@ func (s *session) run(ctx context.Context) error {
 	g, lives := errgroup.WithContext(lives)
 
 	started := time.Now()
-	err := s.start(ctx, g, lives)
+	err := s.start(ctx, lives, g)
 	if err == nil {
 		s.report.is("service/%s intercepted: %s (%.1fs)", s.name, s.routes(), time.Since(started).Seconds())
 		err = s.hold(ctx, lives)
 	} else if ctx.Err() != nil {
 		err = fmt.Errorf("interrupted before service %s/%s was intercepted", s.namespace, s.name)
 	}
-	undone := s.undo(ctx)
+	undone := s.undo(ctx, end)
 	end()
 	return errors.Join(notOver(err), g.Wait(), undone)
 }
@@ -111,7 +114,7 @@ func notOver(err error) error {
 }
 
 // start does all that comes before "intercepted". The tunnel's goroutine joins g and lives with it.
-func (s *session) start(ctx context.Context, g *errgroup.Group, lives context.Context) error {
+func (s *session) start(ctx, lives context.Context, g *errgroup.Group) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.options.timeout,
 		fmt.Errorf("%w after %v", errTimeout, s.options.timeout))
 	defer cancel()
@@ -129,7 +132,15 @@ func (s *session) start(ctx context.Context, g *errgroup.Group, lives context.Co
 	if err := s.swap(ctx); err != nil {
 		return timedOut(ctx, err)
 	}
-	return timedOut(ctx, selector.AwaitRouted(ctx, s.client.DiscoveryV1(), s.namespace, s.name, s.pod))
+	if err := selector.AwaitRouted(ctx, s.client.DiscoveryV1(), s.namespace, s.name, s.pod); err != nil {
+		return timedOut(ctx, err)
+	}
+	select {
+	case <-time.After(nodesFollow):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // timedOut makes sure that what failed because the time was over says so.
@@ -154,8 +165,7 @@ func (s *session) stage(ctx context.Context) error {
 	s.report.begins("deploying traffic-proxy in %s", s.namespace)
 	s.spec = spec
 	if err := trafficproxy.Create(ctx, s.client, spec); err != nil {
-		var theirs *trafficproxy.ExistsError
-		if errors.As(err, &theirs) {
+		if _, theirs := errors.AsType[*trafficproxy.ExistsError](err); theirs {
 			s.spec = nil // nothing has been staged
 		}
 		return err

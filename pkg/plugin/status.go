@@ -52,6 +52,18 @@ type Intercept struct {
 	Selector map[string]string `json:"selector"`
 }
 
+// ends says when the intercept ends by itself, for people. One that should have ended already was left by a dead session.
+func (i *Intercept) ends() string {
+	if i.Expires == nil {
+		return "never"
+	}
+	left := time.Until(i.Expires.Time)
+	if left < 0 {
+		return duration.HumanDuration(-left) + " ago"
+	}
+	return "in " + duration.HumanDuration(left)
+}
+
 // DeepCopyObject makes InterceptList a runtime.Object, which the printers want.
 func (l *InterceptList) DeepCopyObject() runtime.Object {
 	return &InterceptList{TypeMeta: l.TypeMeta, Items: slices.Clone(l.Items)}
@@ -196,13 +208,9 @@ func (o *statusOptions) printTable(list *InterceptList, w io.Writer) error {
 	}}
 	for i := range list.Items {
 		item := &list.Items[i]
-		expires := "never"
-		if item.Expires != nil {
-			expires = "in " + duration.HumanDuration(time.Until(item.Expires.Time))
-		}
 		table.Rows = append(table.Rows, metav1.TableRow{
 			Cells: []any{
-				item.Name, item.Owner, duration.HumanDuration(time.Since(item.Since.Time)), expires,
+				item.Name, item.Owner, duration.HumanDuration(time.Since(item.Since.Time)), item.ends(),
 				item.Session, item.Proxy, metav1.FormatLabelSelector(&metav1.LabelSelector{MatchLabels: item.Selector}),
 			},
 			Object: runtime.RawExtension{Object: &metav1.PartialObjectMetadata{

@@ -27,8 +27,8 @@ const (
 var errImpatient = errors.New("interrupted a second time")
 
 // undo undoes what the session has done, in reverse. It works on a context of its own, which only its deadline or a
-// second interrupt ends.
-func (s *session) undo(ctx context.Context) error {
+// second interrupt ends. Once nothing is left in the tunnel, it calls endTunnel.
+func (s *session) undo(ctx context.Context, endTunnel func()) error {
 	if s.spec == nil {
 		return nil
 	}
@@ -52,6 +52,7 @@ func (s *session) undo(ctx context.Context) error {
 		}
 		s.letGo(ctx)
 	}
+	endTunnel()
 	s.report.undoes("removing deployment/%s", trafficproxy.DeploymentName(s.name))
 	err := trafficproxy.Delete(ctx, s.client, s.namespace, trafficproxy.DeploymentName(s.name), s.id)
 	if err != nil {

@@ -90,8 +90,9 @@ func push(s stream, caller net.Conn, decided <-chan struct{}) ([]byte, error) {
 	for len(kept) < keepLimit {
 		n, err := caller.Read(buf[:min(len(buf), keepLimit-len(kept))])
 		kept = append(kept, buf[:n]...)
-		// A stream that can't be written to has been refused or cut, which awaitTaken hears as well.
-		_, writeErr := s.Write(buf[:n])
+		if _, writeErr := s.Write(buf[:n]); writeErr != nil && err == nil {
+			break // refused or cut, which awaitTaken hears as well
+		}
 		switch {
 		case errors.Is(err, io.EOF):
 			_ = s.CloseWrite()
@@ -101,8 +102,6 @@ func push(s stream, caller net.Conn, decided <-chan struct{}) ([]byte, error) {
 		case err != nil:
 			s.abort()
 			return nil, err
-		case writeErr != nil:
-			return kept, nil
 		}
 	}
 	<-decided

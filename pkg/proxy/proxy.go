@@ -54,8 +54,9 @@ type Config struct {
 // Proxy is the end in the cluster: it accepts the connections meant for the origin pods and gives each of them to the
 // session, if there is one that takes its port, or else to the origin pods.
 type Proxy struct {
-	cfg   Config
-	conns connections
+	cfg       Config
+	conns     connections
+	afterglow time.Duration
 
 	mu      sync.Mutex
 	session *session // nil while no tunnel is open
@@ -68,7 +69,7 @@ type session struct {
 }
 
 // New returns a proxy that [Proxy.Run] starts.
-func New(cfg Config) *Proxy { return &Proxy{cfg: cfg} }
+func New(cfg Config) *Proxy { return &Proxy{cfg: cfg, afterglow: afterglow} }
 
 // Run listens on every port, then for the tunnel, and serves until ctx ends. Then it goes on for a moment, so that no
 // caller meets a closed port, lets open connections end for up to 5 s, and returns. A tunnel that can be opened
@@ -103,7 +104,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 	g.Go(func() error {
 		select {
 		case <-ctx.Done():
-			wait(serving, afterglow)
+			wait(serving, p.afterglow)
 		case <-serving.Done():
 		}
 		listeners.close()

@@ -45,7 +45,7 @@ func Swap(ctx context.Context, client corev1client.ServiceInterface, service *co
 	if len(service.Spec.Selector) == 0 {
 		return nil, fmt.Errorf("service %s/%s has no selector to swap", service.Namespace, service.Name)
 	}
-	if to[SessionLabel] != note.Session {
+	if note.Session == "" || to[SessionLabel] != note.Session {
 		return nil, fmt.Errorf("a selector without %s=%s couldn't be recognized as this session's", SessionLabel, note.Session)
 	}
 	note.Version = version

@@ -6,10 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,8 +20,6 @@ import (
 	"k8s.io/client-go/tools/cache"
 	toolswatch "k8s.io/client-go/tools/watch"
 	"k8s.io/kubectl/pkg/util/podutils"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // StartError says why the traffic-proxy's pod can't start, in Kubernetes' words.
@@ -39,7 +37,7 @@ func (e *StartError) Error() string {
 // Hint says what to do.
 func (e *StartError) Hint() string {
 	switch {
-	case slices.Contains(imageReasons, e.Reason):
+	case isImageReason(e.Reason):
 		return "name an image that the cluster can pull with --proxy-image or VELO_PROXY_IMAGE"
 	case e.Reason == string(appsv1.DeploymentReplicaFailure) || e.Reason == "FailedCreate":
 		return "the namespace's quota, limits or admission policies refuse the pod; an administrator can tell which"
@@ -47,11 +45,23 @@ func (e *StartError) Hint() string {
 	return ""
 }
 
-// What the kubelet says of a container that waits for something that won't come by waiting.
-var (
-	imageReasons = []string{"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
-	startReasons = []string{"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff"}
-)
+// isImageReason reports whether the kubelet says by it that a container's image can't be had.
+func isImageReason(reason string) bool {
+	switch reason {
+	case "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull":
+		return true
+	}
+	return false
+}
+
+// isFinal reports whether the kubelet says by it that a container waits for something that won't come by waiting.
+func isFinal(reason string) bool {
+	switch reason {
+	case "CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff":
+		return true
+	}
+	return isImageReason(reason)
+}
 
 // lookTimeout bounds the look at what went wrong once the time is up.
 const lookTimeout = 3 * time.Second
@@ -85,7 +95,9 @@ func AwaitReady(ctx context.Context, client kubernetes.Interface, spec *Spec, wa
 
 func awaitPod(ctx context.Context, client kubernetes.Interface, spec *Spec, waiting func(string)) (*corev1.Pod, error) {
 	lw := cache.NewFilteredListWatchFromClient(client.CoreV1().RESTClient(), "pods", spec.Service.Namespace,
-		func(options *metav1.ListOptions) { options.LabelSelector = labels.SelectorFromSet(spec.Selector()).String() })
+		func(options *metav1.ListOptions) {
+			options.LabelSelector = labels.SelectorFromSet(spec.Selector()).String()
+		})
 	var ready *corev1.Pod
 	_, err := toolswatch.UntilWithSync(ctx, lw, &corev1.Pod{}, nil, func(event watch.Event) (bool, error) {
 		pod, ok := event.Object.(*corev1.Pod)
@@ -144,11 +156,13 @@ func startProblem(pod *corev1.Pod) error {
 	for _, container := range pod.Status.ContainerStatuses {
 		waiting, ended := container.State.Waiting, container.State.Terminated
 		switch {
-		case waiting != nil && (slices.Contains(imageReasons, waiting.Reason) || slices.Contains(startReasons, waiting.Reason)):
+		case waiting != nil && isFinal(waiting.Reason):
 			return &StartError{Object: object, Reason: waiting.Reason, Message: waiting.Message}
 		case ended != nil:
-			return &StartError{Object: object, Reason: ended.Reason,
-				Message: fmt.Sprintf("its container exited with code %d %s", ended.ExitCode, ended.Message)}
+			return &StartError{
+				Object: object, Reason: ended.Reason,
+				Message: fmt.Sprintf("its container exited with code %d %s", ended.ExitCode, ended.Message),
+			}
 		}
 	}
 	return nil

@@ -64,7 +64,7 @@ func (t *Transport) upgradeSPDY(ctx context.Context) (upgraded, error) {
 	if err != nil {
 		return upgraded{}, err
 	}
-	defer response.Body.Close() //nolint:errcheck // after an upgrade there is no body
+	defer response.Body.Close()
 	streams, err := roundTripper.NewConnection(response)
 	if err != nil {
 		return upgraded{}, err
