@@ -117,29 +117,30 @@ func (o *restoreOptions) left(ctx context.Context) (names []string, problems, er
 func (o *restoreOptions) restore(ctx context.Context, report *report, name string) error {
 	c := o.cluster
 	restored, err := selector.Restore(ctx, c.client.CoreV1().Services(c.namespace), name, "")
-	gone := apierrors.IsNotFound(err)
 	if err != nil {
 		err = fmt.Errorf("restoring service %s/%s: %w", c.namespace, name, err)
 	}
-	if err != nil && !gone {
-		return err
-	}
-	staged, listErr := trafficproxy.List(ctx, c.client, c.namespace)
-	if listErr != nil {
-		return errors.Join(err, listErr)
-	}
-	staged = slices.DeleteFunc(staged, func(proxy trafficproxy.Staged) bool { return proxy.Service != name })
+	gone := apierrors.IsNotFound(err)
 	switch {
-	case gone && len(staged) == 0:
+	case gone: // or it never was; its traffic-proxy tells
+	case err != nil:
 		return err
-	case gone:
-		report.warns("service/%s doesn't exist any more; there is nothing to restore", name)
 	case restored.Edited:
 		report.warns("service/%s was given another selector by somebody; that is left as it is", name)
 	case restored.Was != nil:
 		report.is("service/%s restored: it was intercepted by %s", name, restored.Was.Owner)
 	default:
 		report.is("service/%s is not intercepted", name)
+	}
+	staged, listErr := trafficproxy.List(ctx, c.client, c.namespace)
+	staged = slices.DeleteFunc(staged, func(proxy trafficproxy.Staged) bool { return proxy.Service != name })
+	switch {
+	case listErr != nil:
+		return errors.Join(err, listErr)
+	case gone && len(staged) == 0:
+		return err
+	case gone:
+		report.warns("service/%s doesn't exist any more; there is nothing to restore", name)
 	}
 	for _, proxy := range staged {
 		report.undoes("removing deployment/%s", proxy.Name)

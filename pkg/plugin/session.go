@@ -100,6 +100,9 @@ func (s *session) run(ctx context.Context) error {
 	} else if ctx.Err() != nil {
 		err = fmt.Errorf("interrupted before service %s/%s was intercepted", s.namespace, s.name)
 	}
+	if err != nil && s.spec != nil && !s.swapped {
+		s.report.fails("service/%s stays as it is", s.name)
+	}
 	undone := s.undo(ctx, end)
 	end()
 	return errors.Join(notOver(err), g.Wait(), undone)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"time"
 
@@ -66,7 +67,13 @@ func (i *Intercept) ends() string {
 
 // DeepCopyObject makes InterceptList a runtime.Object, which the printers want.
 func (l *InterceptList) DeepCopyObject() runtime.Object {
-	return &InterceptList{TypeMeta: l.TypeMeta, Items: slices.Clone(l.Items)}
+	dup := &InterceptList{TypeMeta: l.TypeMeta, Items: slices.Clone(l.Items)}
+	for i := range dup.Items {
+		item := &dup.Items[i]
+		item.Expires = item.Expires.DeepCopy()
+		item.Selector = maps.Clone(item.Selector)
+	}
+	return dup
 }
 
 // outputGroup is the API group of what commands print.

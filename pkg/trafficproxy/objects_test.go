@@ -260,7 +260,7 @@ func TestDeploymentsAreTheirOwn(t *testing.T) {
 
 func TestOriginService(t *testing.T) {
 	appProtocol := "http"
-	policy := corev1.IPFamilyPolicyPreferDualStack
+	families := corev1.IPFamilyPolicyPreferDualStack
 	local := corev1.ServiceInternalTrafficPolicyLocal
 	spec := specOf()
 	spec.Service.Annotations = map[string]string{"cloud.example/load-balancer": "internal"}
@@ -272,7 +272,7 @@ func TestOriginService(t *testing.T) {
 			{Name: "http", Port: 80, TargetPort: intstr.FromString("web"), NodePort: 30080, AppProtocol: &appProtocol},
 			{Name: "dns", Port: 53, TargetPort: intstr.FromInt32(5353), Protocol: corev1.ProtocolUDP, NodePort: 30053},
 		},
-		IPFamilies: []corev1.IPFamily{corev1.IPv6Protocol, corev1.IPv4Protocol}, IPFamilyPolicy: &policy,
+		IPFamilies: []corev1.IPFamily{corev1.IPv6Protocol, corev1.IPv4Protocol}, IPFamilyPolicy: &families,
 		InternalTrafficPolicy: &local, PublishNotReadyAddresses: true,
 	}
 	before := spec.Service.DeepCopy()
@@ -296,7 +296,7 @@ func TestOriginService(t *testing.T) {
 			{Name: "http", Port: 80, TargetPort: intstr.FromString("web"), AppProtocol: &appProtocol},
 			{Name: "dns", Port: 53, TargetPort: intstr.FromInt32(5353), Protocol: corev1.ProtocolUDP},
 		},
-		IPFamilies: []corev1.IPFamily{corev1.IPv6Protocol, corev1.IPv4Protocol}, IPFamilyPolicy: &policy,
+		IPFamilies: []corev1.IPFamily{corev1.IPv6Protocol, corev1.IPv4Protocol}, IPFamilyPolicy: &families,
 		PublishNotReadyAddresses: true,
 	}
 	if !equality.Semantic.DeepEqual(got.Spec, want) {

@@ -122,6 +122,9 @@ func TestDeleteLeaves(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			client := fake.NewClientset(tt.objects...)
+			client.PrependReactor("delete", "*", func(clienttesting.Action) (bool, runtime.Object, error) {
+				return true, nil, errors.New("it must not be deleted")
+			})
 			if err := Delete(t.Context(), client, "shop", "cart-traffic-proxy", "ours"); err != nil {
 				t.Fatal(err)
 			}

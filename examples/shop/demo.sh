@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Shows an intercept of the shop's website, from beginning to end, with real commands and what they really print.
+# `make demo` calls it. It exits with 0 only if every request was answered by whom it should have been.
+#
+# Environment:
+#   VELO_CONTEXT  kubeconfig context to use (default: the current one)
+#   VELO_INGRESS  URL of the cluster's Ingress controller (default: reach the Service through the API server)
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+namespace=shop
+context=()
+if [ -n "${VELO_CONTEXT:-}" ]; then context=(--context "$VELO_CONTEXT"); fi
+work=$(mktemp -d)
+website='' velo=''
+
+cleanup() {
+  for pid in $velo $website; do kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null || true; done
+  rm -rf "$work"
+}
+trap cleanup EXIT
+
+bold=$'\e[1m' plain=$'\e[0m'
+if [ ! -t 1 ] || [ -n "${NO_COLOR:-}" ]; then bold='' plain=''; fi
+say() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+# run shows a command and runs it.
+run() { printf '$ %s\n' "$*"; "$@"; }
+
+# page asks for the website's page as JSON, the way any caller of the Service would, and keeps the answer.
+page() {
+  if [ -n "${VELO_INGRESS:-}" ]; then
+    run curl --silent --show-error --fail --max-time 10 "$VELO_INGRESS/api" | tee "$work/page"
+  else
+    run kubectl "${context[@]}" get --raw "/api/v1/namespaces/$namespace/services/website-container:http/proxy/api" | tee "$work/page"
+  fi
+  host=$(sed -n 's/.*"host":"\([^"]*\)".*/\1/p' "$work/page")
+}
+
+# answered_by checks whose page it was.
+answered_by() {
+  case $2 in
+    pod) [[ $host == website-container-* ]] || die "$1: answered by $host, not by a pod of the website" ;;
+    *) [ "$host" = "$2" ] || die "$1: answered by $host, not by $2" ;;
+  esac
+  printf '  → answered by %s\n' "$host"
+}
+
+# await_line waits until velo has said something.
+await_line() {
+  for _ in $(seq 600); do
+    if grep -q "$1" "$work/velo"; then return; fi
+    kill -0 "$velo" 2>/dev/null || break
+    sleep 0.1
+  done
+  cat "$work/velo"
+  die "kubectl velo didn't say '$1'"
+}
+
+if [ -n "${VELO_INGRESS:-}" ] && ! command -v curl >/dev/null; then
+  die "the demo calls the Ingress with curl, which is not installed"
+fi
+if (exec 3<>/dev/tcp/localhost/3002) 2>/dev/null; then die "something listens on localhost:3002 already"; fi
+
+say "The shop: a website that asks orders and redis"
+kubectl "${context[@]}" create namespace "$namespace" --dry-run=client -o yaml | kubectl "${context[@]}" apply -f - >/dev/null
+run kubectl "${context[@]}" apply -n "$namespace" -f examples/shop/manifests/
+run kubectl "${context[@]}" wait -n "$namespace" --for=condition=Available deployment --all --timeout=120s
+for _ in $(seq 100); do # until the Ingress controller has heard of it
+  if page >/dev/null 2>&1; then break; fi
+  sleep 0.2
+done
+
+say "Before: a pod answers"
+page
+answered_by before pod
+
+say "The same website on this machine, and an intercept"
+printf '$ PORT=3002 website &\n'
+PORT=3002 ADDRESS=127.0.0.1 bin/website >"$work/website" 2>&1 &
+website=$!
+for _ in $(seq 100); do
+  if (exec 3<>/dev/tcp/localhost/3002) 2>/dev/null; then break; fi
+  sleep 0.1
+done
+printf '$ kubectl velo intercept svc/website-container -n %s --port 3002:21458 &\n' "$namespace"
+kubectl velo "${context[@]}" intercept svc/website-container -n "$namespace" --port 3002:21458 >"$work/velo" 2>&1 &
+velo=$!
+await_line ' intercepted: '
+cat "$work/velo"
+shown=$(wc -l <"$work/velo")
+
+say "During: this machine answers"
+page
+answered_by during "$(hostname)"
+run kubectl velo "${context[@]}" status -n "$namespace"
+
+say "Ctrl-C"
+kill -INT "$velo"
+wait "$velo" || die "kubectl velo ended with exit code $?"
+velo=''
+tail -n "+$((shown + 1))" "$work/velo"
+
+say "After: a pod answers again, and nothing is left"
+page
+answered_by after pod
+left=$(run kubectl "${context[@]}" get all,serviceaccounts,roles,rolebindings -n "$namespace" -l app.kubernetes.io/managed-by=kubectl-velo 2>&1 | tee /dev/stderr | sed -n '/^\$/!p')
+[[ $left == "No resources found"* ]] || die "something is left"
+
+say "Play on"
+if [ -n "${VELO_INGRESS:-}" ]; then echo "  the website     $VELO_INGRESS/"; fi
+if [ -z "${VELO_CONTEXT:-}" ]; then
+  echo "  the cluster     export KUBECONFIG=$KUBECONFIG PATH=$PWD/bin:$PWD/.cluster/bin:\$PATH"
+else
+  echo "  the plugin      export PATH=$PWD/bin:\$PATH"
+fi
+echo "  intercept it    PORT=3002 website & kubectl velo intercept svc/website-container -n $namespace --port 3002:21458"
+if [ -z "${VELO_CONTEXT:-}" ]; then
+  echo "  take it down    make cluster-down"
+else
+  echo "  take it away    kubectl ${context[*]} delete namespace $namespace"
+fi
