@@ -17,6 +17,7 @@ import (
 //	✔  something is so
 //	⚠  something to know about; it goes on
 //	◎  something is being undone
+//	✗  something failed
 //
 // Data that was asked for goes to stdout, never here.
 type report struct {
@@ -39,12 +40,14 @@ const (
 	green  = "32"
 	yellow = "33"
 	cyan   = "36"
+	red    = "31"
 )
 
 func (r *report) begins(format string, args ...any) { r.line(cyan, "►", format, args) }
 func (r *report) is(format string, args ...any)     { r.line(green, "✔", format, args) }
 func (r *report) warns(format string, args ...any)  { r.line(yellow, "⚠", format, args) }
 func (r *report) undoes(format string, args ...any) { r.line(cyan, "◎", format, args) }
+func (r *report) fails(format string, args ...any)  { r.line(red, "✗", format, args) }
 
 func (r *report) line(colour, sign, format string, args []any) {
 	r.mu.Lock()

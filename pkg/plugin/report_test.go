@@ -9,13 +9,14 @@ import (
 	"testing"
 )
 
-const reported = "► deploying 1\n✔ done 100%\n⚠ careful\n◎ restoring svc/cart\n"
+const reported = "► deploying 1\n✔ done 100%\n⚠ careful\n◎ restoring svc/cart\n✗ no\n"
 
 func reportAll(r *report) {
 	r.begins("deploying %d", 1)
 	r.is("done %d%%", 100)
 	r.warns("careful")
 	r.undoes("restoring %s", "svc/cart")
+	r.fails("no")
 }
 
 func TestReportIsPlain(t *testing.T) {
@@ -46,7 +47,7 @@ func TestReportIsPlain(t *testing.T) {
 func TestReportInColour(t *testing.T) {
 	var b strings.Builder
 	reportAll(&report{w: &b, colour: true})
-	want := "\x1b[36m►\x1b[0m deploying 1\n\x1b[32m✔\x1b[0m done 100%\n\x1b[33m⚠\x1b[0m careful\n\x1b[36m◎\x1b[0m restoring svc/cart\n"
+	want := "\x1b[36m►\x1b[0m deploying 1\n\x1b[32m✔\x1b[0m done 100%\n\x1b[33m⚠\x1b[0m careful\n\x1b[36m◎\x1b[0m restoring svc/cart\n\x1b[31m✗\x1b[0m no\n"
 	if b.String() != want {
 		t.Errorf("reported is %q, want %q", b.String(), want)
 	}

@@ -53,9 +53,12 @@ type Port struct {
 	Service uint16
 }
 
-// declares reports whether declaring other as a container port has declared p as well. Several ports of a Service may
-// lead to the same container port.
+// declares reports whether declaring other as a container port leaves nothing to declare for p: several ports of a Service
+// may lead to the same container port, and a container has each name once.
 func (p Port) declares(other Port) bool {
+	if p.Name != "" && p.Name == other.Name {
+		return true
+	}
 	return p.Protocol == other.Protocol && p.Container == other.Container && p.Name == other.Name
 }
 
