@@ -93,7 +93,7 @@ demo: target ## show an intercept from beginning to end; leaves the cluster up
 
 .PHONY: e2e
 e2e: target ## run the end-to-end tests against a real cluster
-	@$(access) PATH=$(CURDIR)/bin:$(state)/bin:$$PATH go test -tags e2e -count 1 -timeout 20m -v $(if $(RUN),-run '$(RUN)') ./test/e2e
+	@$(access) PATH=$(CURDIR)/bin:$(state)/bin:$$PATH go test -tags e2e -count 1 -timeout 30m -parallel 4 -v $(if $(RUN),-run '$(RUN)') ./test/e2e
 
 .PHONY: unit
 unit: ## run the unit tests, with the race detector

@@ -15,3 +15,13 @@ var Deployment []byte
 //
 //go:embed origin-service.yaml
 var OriginService []byte
+
+// ProxyRole is what the traffic-proxy may do by itself.
+//
+//go:embed proxy-role.yaml
+var ProxyRole []byte
+
+// UserRole is what a user needs in a namespace to intercept its Services.
+//
+//go:embed user-role.yaml
+var UserRole []byte

@@ -15,9 +15,13 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/kubectl-velo/kubectl-velo/pkg/proxy"
 )
+
+// defaultGrace is the plugin's as well.
+const defaultGrace = 30 * time.Second
 
 func main() {
 	os.Exit(run())
@@ -29,6 +33,11 @@ func run() int {
 	flag.StringVar(&cfg.Session, "session", "", "ID of the session that may open the tunnel")
 	flag.StringVar(&cfg.Origin, "origin", "", "address of the origin Service")
 	flag.StringVar(&cfg.Tunnel, "tunnel", "", "loopback address to accept the tunnel at")
+	r := restorer{log: log}
+	flag.StringVar(&r.namespace, "namespace", "", "the Service's namespace")
+	flag.StringVar(&r.service, "service", "", "the Service to restore; without it the proxy restores nothing by itself")
+	flag.StringVar(&r.deployment, "deployment", "", "the proxy's own Deployment, deleted when it isn't needed any more")
+	flag.DurationVar(&cfg.Grace, "grace", defaultGrace, "how long to wait for a session before restoring the Service")
 	flag.Func("port", "`NETWORK/CONTAINER:SERVICE`: a port to listen on, and the origin Service's port it stands for", func(value string) error {
 		port, err := parsePort(value)
 		cfg.Ports = append(cfg.Ports, port)
@@ -38,6 +47,14 @@ func run() int {
 	if cfg.Session == "" || cfg.Origin == "" || cfg.Tunnel == "" || len(cfg.Ports) == 0 {
 		log.Error("--session, --origin, --tunnel and --port are all needed")
 		return 2
+	}
+	if r.service != "" {
+		r.session = cfg.Session
+		if err := r.connect(); err != nil {
+			log.Error("the service can't be restored from here", "err", err)
+			return 1
+		}
+		cfg.Abandoned, cfg.Leaving = r.abandoned, r.leaving
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,6 +20,9 @@ const (
 	proxyImageEnv   = "VELO_PROXY_IMAGE"
 )
 
+// minGrace is more than a tunnel takes to be found dead and opened again.
+const minGrace = 10 * time.Second
+
 // interceptOptions are those of kubectl velo intercept.
 type interceptOptions struct {
 	// Bound to flags.
@@ -26,6 +30,10 @@ type interceptOptions struct {
 	proxyImage string
 	timeout    time.Duration
 	ttl        time.Duration
+	grace      time.Duration
+	takeOver   bool
+	reassert   bool
+	dryRun     string
 
 	// From the arguments.
 	service string
@@ -64,7 +72,10 @@ func newInterceptCommand(kubeconfig *genericclioptions.ConfigFlags, impatient <-
 			kubectl velo intercept svc/website-container --port 3002:21458 -- ./website
 
 			# Every port of the Service, at most for an hour
-			kubectl velo intercept svc/orders --ttl 1h`),
+			kubectl velo intercept svc/orders --ttl 1h
+
+			# What it would create and change, checked by the API server
+			kubectl velo intercept svc/orders --dry-run=server`),
 		DisableFlagsInUseLine: true,
 		Args:                  o.takeArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -81,7 +92,11 @@ func newInterceptCommand(kubeconfig *genericclioptions.ConfigFlags, impatient <-
 	flags.StringArrayVar(&o.ports, "port", nil, "`LOCAL:REMOTE`: a local port for one of the Service's ports; may be repeated")
 	flags.StringVar(&o.proxyImage, "proxy-image", "", "image of the traffic-proxy (default $"+proxyImageEnv+", or "+proxyRepository+" of this version)")
 	flags.DurationVar(&o.timeout, "timeout", time.Minute, "how long everything may take to be ready")
+	flags.DurationVar(&o.grace, "grace", 30*time.Second, "how long the cluster waits for a session it doesn't hear from before it restores the Service")
+	flags.BoolVar(&o.takeOver, "take-over", false, "end the session that intercepts the Service, if there is one, and take its place")
+	flags.BoolVar(&o.reassert, "reassert", false, "intercept again when somebody else changes the Service's selector, instead of pausing")
 	flags.DurationVar(&o.ttl, "ttl", 0, "end by itself after this time (default never)")
+	flags.StringVar(&o.dryRun, "dry-run", dryRunNone, `must be "none", "server" or "client": with client, print what would be created and changed; with server, have the API server check it without keeping it`)
 	return cmd
 }
 
@@ -108,8 +123,14 @@ func (o *interceptOptions) takeArguments(cmd *cobra.Command, args []string) erro
 }
 
 func (o *interceptOptions) validate() error {
+	if !slices.Contains([]string{dryRunNone, dryRunClient, dryRunServer}, o.dryRun) {
+		return usageErrorf("--dry-run %q is none of %s, %s, %s", o.dryRun, dryRunNone, dryRunServer, dryRunClient)
+	}
 	if o.timeout <= 0 {
 		return usageErrorf("--timeout must be more than 0")
+	}
+	if o.grace < minGrace {
+		return usageErrorf("--grace must be at least %v", minGrace)
 	}
 	if o.ttl < 0 {
 		return usageErrorf("--ttl can't be less than 0")
@@ -142,6 +163,9 @@ func (o *interceptOptions) run(ctx context.Context) error {
 	s, err := newSession(o)
 	if err != nil {
 		return err
+	}
+	if o.dryRun != dryRunNone {
+		return s.dryRun(ctx)
 	}
 	return s.run(ctx)
 }

@@ -4,92 +4,87 @@ package plugin
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
-	"time"
-
-	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/kubectl-velo/kubectl-velo/pkg/proxy"
 )
 
-// linkPatience is how long a cut tunnel is dialled again before the session gives up.
-const linkPatience = 2 * time.Minute
-
-// link is a session's tunnel, kept open.
+// link is a session's tunnel: none, or the one that is open or was cut last. Tunnels outlive the context they are opened
+// with, so that nothing in them is cut while the session is being undone; they end with close.
 type link struct {
-	transport proxy.Transport
-	session   proxy.Session
-	report    *report
+	cut func() // called when a tunnel has ended by itself
 
 	mu     sync.Mutex
 	tunnel *proxy.Tunnel
+	pod    string
+	alive  bool
+	end    context.CancelFunc
+
+	serving sync.WaitGroup
 }
 
-// open opens the tunnel for the first time. keep has to follow.
-func (l *link) open(ctx context.Context) error {
-	t, err := proxy.Connect(ctx, l.transport, l.session)
+func newLink(cut func()) *link { return &link{cut: cut} }
+
+// open opens a tunnel in the place of the one before.
+func (l *link) open(ctx context.Context, transport proxy.Transport, pod string, session proxy.Session) error {
+	l.close()
+	t, err := proxy.Connect(ctx, transport, session)
 	if err != nil {
 		return fmt.Errorf("opening the tunnel: %w", err)
 	}
-	l.set(t)
+	serving, end := context.WithCancel(context.WithoutCancel(ctx))
+	l.mu.Lock()
+	l.tunnel, l.pod, l.alive, l.end = t, pod, true, end
+	l.mu.Unlock()
+	l.serving.Go(func() {
+		err := t.Serve(serving)
+		l.mu.Lock()
+		if l.tunnel == t {
+			l.alive = false
+		}
+		l.mu.Unlock()
+		if err != nil {
+			l.cut()
+		}
+	})
 	return nil
 }
 
-func (l *link) set(t *proxy.Tunnel) {
+// to reports whether a tunnel to the pod is open.
+func (l *link) to(pod string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.tunnel = t
+	return l.alive && l.pod == pod
 }
 
-func (l *link) get() *proxy.Tunnel {
+// isOpen reports whether a tunnel is open.
+func (l *link) isOpen() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.tunnel
+	return l.alive
 }
 
-// keep serves the tunnel, and opens it again when it is cut, until ctx ends.
-func (l *link) keep(ctx context.Context) error {
-	for {
-		err := l.get().Serve(ctx)
-		if err == nil {
-			return nil
-		}
-		l.report.warns("the tunnel was cut; callers are answered by the cluster until it is open again")
-		if again, err := l.reopen(ctx); !again {
-			return err
-		}
-		l.report.is("the tunnel is open again")
+// close ends the tunnel, if there is one, and what is still in it.
+func (l *link) close() {
+	l.mu.Lock()
+	if l.end != nil {
+		l.end()
 	}
-}
-
-// reopen opens the tunnel again and reports whether it has; the end of ctx is no error.
-func (l *link) reopen(ctx context.Context) (bool, error) {
-	dialing, cancel := context.WithTimeout(ctx, linkPatience)
-	defer cancel()
-	backoff := wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 1000, Cap: 5 * time.Second}
-	var last error
-	err := wait.ExponentialBackoffWithContext(dialing, backoff, func(ctx context.Context) (bool, error) {
-		last = l.open(ctx)
-		// A proxy that is another session's will not become this one's.
-		if errors.Is(last, proxy.ErrRejected) {
-			return false, last
-		}
-		return last == nil, nil
-	})
-	switch {
-	case ctx.Err() != nil:
-		return false, nil
-	case err != nil && last != nil:
-		return false, last
-	}
-	return err == nil, err
+	l.alive = false
+	l.mu.Unlock()
+	l.serving.Wait()
 }
 
 // drain ends the tunnel's connections in order and returns how many had to be cut.
 func (l *link) drain(ctx context.Context) int {
-	broken, err := l.get().Drain(ctx)
+	l.mu.Lock()
+	t, alive := l.tunnel, l.alive
+	l.mu.Unlock()
+	if !alive {
+		return 0
+	}
+	broken, err := t.Drain(ctx)
 	if err != nil {
 		return 0 // the tunnel is gone, and its connections with it
 	}

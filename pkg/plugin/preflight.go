@@ -39,7 +39,7 @@ func interceptPermissions() []permission {
 			all = append(all, permission{group, resource, subresource, verb})
 		}
 	}
-	allow("", "services", "", "get", "patch", "create")
+	allow("", "services", "", "get", "list", "watch", "patch", "create")
 	allow("", "pods", "", "list", "watch")
 	allow("", "pods", "portforward", "create")
 	allow("apps", "deployments", "", "get", "list", "watch", "create", "patch", "delete")
@@ -90,7 +90,7 @@ func (s *session) preflight(ctx context.Context) error {
 			b.WriteString("\n  " + p.String())
 		}
 		return withHint(fmt.Errorf("you may not intercept Services in namespace %s; you lack the permission to:%s", s.namespace, b.String()),
-			"the built-in ClusterRole 'edit' in that namespace has them all; ask an administrator for it")
+			"ask an administrator for the built-in ClusterRole 'edit' in that namespace, or for what 'kubectl velo rbac -n %s' prints", s.namespace)
 	}
 	s.service, err = s.client.CoreV1().Services(s.namespace).Get(ctx, s.name, metav1.GetOptions{})
 	if err != nil {
@@ -106,8 +106,15 @@ func (s *session) preflight(ctx context.Context) error {
 		return fmt.Errorf("listing the pods of service %s/%s: %w", s.namespace, s.name, err)
 	}
 	s.all = servicePorts(s.service, pods.Items)
-	s.ports, err = choosePorts(s.namespace+"/"+s.name, s.all, s.options.portFlags)
-	return err
+	if s.ports, err = choosePorts(s.namespace+"/"+s.name, s.all, s.options.portFlags); err != nil {
+		return err
+	}
+	if s.spec == nil { // else it was said before
+		for _, warning := range s.warnings(ctx, pods.Items) {
+			s.report.warns("%s", warning)
+		}
+	}
+	return nil
 }
 
 // suits says why the Service can't be intercepted, if so.
@@ -117,9 +124,15 @@ func (s *session) suits() error {
 	switch {
 	case err != nil:
 		return withHint(err, "see 'kubectl get svc %s -n %s -o yaml'", s.name, s.namespace)
+	case held != nil && s.options.takeOver:
+		// From here on, the Service is looked at as it will be then.
+		s.evicts = held
+		s.service.Spec.Selector = held.Selector
 	case held != nil:
 		return withHint(&selector.InterceptedError{Namespace: s.namespace, Service: s.name, By: *held},
-			"if that session is dead, run '%s'", s.repair())
+			"if that session is dead, run '%s'; --take-over ends it and takes its place", s.repair())
+	}
+	switch {
 	case s.service.Spec.Type == corev1.ServiceTypeExternalName:
 		return fmt.Errorf("service %s is of type ExternalName: it has no pods to stand in for", title)
 	case len(s.service.Spec.Selector) == 0:

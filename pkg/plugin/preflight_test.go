@@ -117,7 +117,7 @@ func TestPreflight(t *testing.T) {
 		{name: "no such Service", service: service("bank", "cart", ""), err: "reading service shop/cart: "},
 		{
 			name: "intercepted", service: service("shop", "cart", annotation), err: "service shop/cart is already intercepted by ada@laptop, for ",
-			hint: "if that session is dead, run 'kubectl velo restore svc/cart -n shop --context prod'",
+			hint: "if that session is dead, run 'kubectl velo restore svc/cart -n shop --context prod'; --take-over ends it and takes its place",
 		},
 		{
 			name: "annotation not understood", service: service("shop", "cart", "{}"), err: "service shop/cart: " + selector.ErrAnnotation.Error(),

@@ -116,7 +116,7 @@ func (o *restoreOptions) left(ctx context.Context) (names []string, problems, er
 
 func (o *restoreOptions) restore(ctx context.Context, report *report, name string) error {
 	c := o.cluster
-	restored, err := selector.Restore(ctx, c.client.CoreV1().Services(c.namespace), name, "")
+	restored, err := selector.Restore(ctx, c.client.CoreV1().Services(c.namespace), name, "", selector.FieldManager)
 	if err != nil {
 		err = fmt.Errorf("restoring service %s/%s: %w", c.namespace, name, err)
 	}

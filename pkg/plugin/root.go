@@ -9,9 +9,11 @@ package plugin
 import (
 	"context"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/klog/v2"
 	"k8s.io/kubectl/pkg/util/templates"
 )
 
@@ -22,6 +24,8 @@ var Version = "dev" //nolint:gochecknoglobals // the linker sets variables only
 // Main runs the command that args name, writes what is wrong to stderr and returns the exit code. The end of ctx asks
 // a session to end in order; impatient, when it is closed, to end at once and leave the rest undone.
 func Main(ctx context.Context, impatient <-chan struct{}, streams genericiooptions.IOStreams, args []string) int {
+	// What client-go logs, of watches that begin again for example, is not for users.
+	klog.SetLogger(logr.Discard())
 	root := NewCommand(impatient, streams) //nolint:contextcheck // commands take theirs from cobra, which ExecuteContextC gives it
 	root.SetArgs(args)
 	command, err := root.ExecuteContextC(ctx)
@@ -58,6 +62,7 @@ func NewCommand(impatient <-chan struct{}, streams genericiooptions.IOStreams) *
 		newInterceptCommand(kubeconfig, impatient, streams),
 		newStatusCommand(kubeconfig, streams),
 		newRestoreCommand(kubeconfig, streams),
+		newRBACCommand(kubeconfig, streams),
 		newVersionCommand(streams),
 	)
 	return root

@@ -12,44 +12,53 @@ import (
 	"os/user"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/util/retry"
 
 	"github.com/kubectl-velo/kubectl-velo/pkg/proxy"
-	"github.com/kubectl-velo/kubectl-velo/pkg/proxy/portforward"
+	"github.com/kubectl-velo/kubectl-velo/pkg/routes"
 	"github.com/kubectl-velo/kubectl-velo/pkg/selector"
 	"github.com/kubectl-velo/kubectl-velo/pkg/trafficproxy"
 )
 
-// session is one run of an intercept, from its preflight to its undoing.
+// nodesFollow is how long a node may take to follow EndpointSlices: kube-proxy gathers changes for a second, by default,
+// and nothing tells when it has applied them.
+const nodesFollow = time.Second
+
+// session is one run of an intercept, from its preflight to its undoing. One goroutine runs it: starting, keeping and
+// undoing follow each other. What others notice, they tell it by poking.
 type session struct {
 	*cluster
 	options *interceptOptions
 	report  *report
 	id      string
 	owner   string
-	name    string // of the Service
+	name    string    // of the Service
+	expires time.Time // zero if it doesn't by itself
 
 	// Found by preflight.
 	service *corev1.Service
 	all     []servicePort
 	ports   []interceptedPort
+	evicts  *selector.Intercept // the session to be taken over from
 
 	// What has been done, and so has to be undone.
 	spec    *trafficproxy.Spec // staging has begun
-	pod     string             // the traffic-proxy's is ready
-	link    *link              // the tunnel is open
+	pod     string             // the traffic-proxy's last one
 	swapped bool               // the selector may have been swapped
-}
 
-// nodesFollow is how long a node may take to follow EndpointSlices: kube-proxy gathers changes for a second, by default,
-// and nothing tells when it has applied them.
-const nodesFollow = time.Second
+	link    *link
+	poked   chan struct{}
+	paused  bool      // somebody else has changed the Service
+	pausing time.Time // when that was last so
+	told    string    // the trouble that was last reported
+}
 
 // errOver is the end of a session in order, by its time being over.
 var errOver = errors.New("the time given with --ttl is over")
@@ -61,10 +70,13 @@ func newSession(o *interceptOptions) (*session, error) {
 	}
 	var id [4]byte
 	_, _ = rand.Read(id[:]) // it never fails, says its documentation
-	return &session{
+	s := &session{
 		cluster: o.cluster, options: o, report: newReport(o.streams.ErrOut),
 		id: hex.EncodeToString(id[:]), owner: owner, name: o.service,
-	}, nil
+		poked: make(chan struct{}, 1),
+	}
+	s.link = newLink(s.poke)
+	return s, nil
 }
 
 // whoami names who runs this process, as user@host.
@@ -87,25 +99,22 @@ func (s *session) repair() string {
 
 // run intercepts the Service until ctx or the session's own end, and undoes everything on every path.
 func (s *session) run(ctx context.Context) error {
-	// The tunnel goes on while the session is being undone, so that nothing in it is cut.
-	lives, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer end()
-	g, lives := errgroup.WithContext(lives)
-
 	started := time.Now()
-	err := s.start(ctx, lives, g)
+	err := s.start(ctx)
 	if err == nil {
 		s.report.is("service/%s intercepted: %s (%.1fs)", s.name, s.routes(), time.Since(started).Seconds())
-		err = s.hold(ctx, lives)
-	} else if ctx.Err() != nil {
-		err = fmt.Errorf("interrupted before service %s/%s was intercepted", s.namespace, s.name)
+		err = s.hold(ctx)
+	} else {
+		if ctx.Err() != nil {
+			err = fmt.Errorf("interrupted before service %s/%s was intercepted", s.namespace, s.name)
+		}
+		if s.spec != nil && !s.swapped {
+			s.report.fails("service/%s stays as it is", s.name)
+		}
 	}
-	if err != nil && s.spec != nil && !s.swapped {
-		s.report.fails("service/%s stays as it is", s.name)
-	}
-	undone := s.undo(ctx, end)
-	end()
-	return errors.Join(notOver(err), g.Wait(), undone)
+	undone := s.undo(ctx)
+	s.link.close() // if undoing has left that to do
+	return errors.Join(notOver(err), undone)
 }
 
 // notOver drops the error that stands for an end in order.
@@ -116,34 +125,39 @@ func notOver(err error) error {
 	return err
 }
 
-// start does all that comes before "intercepted". The tunnel's goroutine joins g and lives with it.
-func (s *session) start(ctx, lives context.Context, g *errgroup.Group) error {
+// start does all that comes before "intercepted".
+func (s *session) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.options.timeout,
 		fmt.Errorf("%w after %v", errTimeout, s.options.timeout))
 	defer cancel()
+	return timedOut(ctx, s.begin(ctx))
+}
+
+func (s *session) begin(ctx context.Context) error {
 	if err := s.preflight(ctx); err != nil {
-		return timedOut(ctx, err)
+		return err
 	}
-	if err := s.stage(ctx); err != nil {
-		return timedOut(ctx, err)
+	if s.evicts != nil {
+		if err := s.evict(ctx); err != nil {
+			return err
+		}
 	}
-	if err := s.link.open(ctx); err != nil {
-		return timedOut(ctx, err)
+	err := s.stage(ctx)
+	if staged, ok := errors.AsType[*trafficproxy.ExistsError](err); ok && s.options.takeOver {
+		s.evicts = &selector.Intercept{Session: staged.Session, Owner: staged.Owner, Proxy: staged.Deployment}
+		if err := s.evict(ctx); err != nil {
+			return err
+		}
+		err = s.stage(ctx)
 	}
-	g.Go(func() error { return s.link.keep(lives) })
+	if err != nil {
+		return err
+	}
+	if err := s.connectAtLast(ctx); err != nil {
+		return err
+	}
 	s.warnAboutSilence(ctx)
-	if err := s.swap(ctx); err != nil {
-		return timedOut(ctx, err)
-	}
-	if err := selector.AwaitRouted(ctx, s.client.DiscoveryV1(), s.namespace, s.name, s.pod); err != nil {
-		return timedOut(ctx, err)
-	}
-	select {
-	case <-time.After(nodesFollow):
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return s.swap(ctx)
 }
 
 // timedOut makes sure that what failed because the time was over says so.
@@ -157,45 +171,73 @@ func timedOut(ctx context.Context, err error) error {
 
 // stage brings the traffic-proxy up, unseen by callers.
 func (s *session) stage(ctx context.Context) error {
-	spec := &trafficproxy.Spec{Service: s.service, Session: s.id, Owner: s.owner, Image: s.options.proxyImage}
-	for _, port := range s.all {
-		p := trafficproxy.Port{
-			Protocol: port.Protocol, Container: port.container, Service: portNumber(port.Port),
-			Name: port.TargetPort.StrVal,
-		}
-		spec.Ports = append(spec.Ports, p)
-	}
 	s.report.begins("deploying traffic-proxy in %s", s.namespace)
-	s.spec = spec
-	if err := trafficproxy.Create(ctx, s.client, spec); err != nil {
+	s.spec = s.proxySpec()
+	restores, err := trafficproxy.Create(ctx, s.client, s.spec)
+	if err != nil {
 		if _, theirs := errors.AsType[*trafficproxy.ExistsError](err); theirs {
 			s.spec = nil // nothing has been staged
 		}
 		return err
 	}
-	pod, err := trafficproxy.AwaitReady(ctx, s.client, spec, s.once())
+	if !restores {
+		s.report.warns("you may not create Roles in namespace %s: if this session dies, its callers go on to their pods, "+
+			"but only 'kubectl velo restore' puts the selector back (see 'kubectl velo rbac')", s.namespace)
+	}
+	pod, err := trafficproxy.AwaitReady(ctx, s.client, s.spec, s.once())
 	if err != nil {
 		return err
 	}
 	s.pod = pod.Name
+	return nil
+}
+
+func (s *session) proxySpec() *trafficproxy.Spec {
+	spec := &trafficproxy.Spec{
+		Service: s.service, Session: s.id, Owner: s.owner, Image: s.options.proxyImage, Grace: s.options.grace,
+	}
+	for _, port := range s.all {
+		spec.Ports = append(spec.Ports, trafficproxy.Port{
+			Protocol: port.Protocol, Container: port.container, Service: portNumber(port.Port),
+			Name: port.TargetPort.StrVal,
+		})
+	}
+	return spec
+}
+
+// connect opens the tunnel to the traffic-proxy's pod.
+func (s *session) connect(ctx context.Context) error {
 	local := make(map[uint16]string, len(s.ports))
 	for _, port := range s.ports {
 		local[port.container] = port.address()
 	}
-	s.link = &link{
-		transport: portforward.New(s.config, s.client.CoreV1().RESTClient(), s.namespace, s.pod, spec.TunnelPort()),
-		session:   proxy.Session{ID: s.id, Local: local, Refused: s.refusals()},
-		report:    s.report,
-	}
-	return nil
+	return s.link.open(ctx, s.transport(s.pod), s.pod, proxy.Session{ID: s.id, Local: local, Refused: s.refusals()})
 }
 
-// swap points the Service at the traffic-proxy. If the Service changes meanwhile, that is looked at, and what the
-// session is built on must still be so.
+// connectAtLast opens the tunnel as soon as that works: a pod counts as ready from the moment its container runs, which is
+// a little before the proxy in it listens.
+func (s *session) connectAtLast(ctx context.Context) error {
+	backoff := wait.Backoff{Duration: 50 * time.Millisecond, Factor: 1.5, Jitter: 0.1, Steps: 1 << 20, Cap: time.Second}
+	var last error
+	err := wait.ExponentialBackoffWithContext(ctx, backoff, func(ctx context.Context) (bool, error) {
+		last = s.connect(ctx)
+		if errors.Is(last, proxy.ErrRejected) {
+			return false, last
+		}
+		return last == nil, nil
+	})
+	if err != nil && last != nil {
+		return last
+	}
+	return err
+}
+
+// swap points the Service at the traffic-proxy and waits until it leads there. If the Service changes meanwhile, that is
+// looked at, and what the session is built on must still be so.
 func (s *session) swap(ctx context.Context) error {
 	services := s.client.CoreV1().Services(s.namespace)
 	s.swapped = true // even when the answer is lost
-	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		service, err := services.Get(ctx, s.name, metav1.GetOptions{})
 		if err != nil {
 			return fmt.Errorf("reading service %s/%s: %w", s.namespace, s.name, err)
@@ -205,39 +247,50 @@ func (s *session) swap(ctx context.Context) error {
 			return withHint(fmt.Errorf("service %s/%s was changed by somebody while its traffic-proxy was deployed", s.namespace, s.name),
 				"run the same command again")
 		}
-		note := selector.Intercept{
-			Session: s.id, Owner: s.owner, Since: time.Now().UTC().Truncate(time.Second),
-			Proxy: trafficproxy.DeploymentName(s.name),
-		}
-		if s.options.ttl > 0 {
-			expires := note.Since.Add(s.options.ttl)
-			note.Expires = &expires
-		}
-		_, err = selector.Swap(ctx, services, service, note, s.spec.Selector())
+		_, err = selector.Swap(ctx, services, service, s.note(), s.spec.ServiceSelector())
 		return err
 	})
-}
-
-// hold waits for the session's end and returns why it ended: nil for an end in order.
-func (s *session) hold(ctx, lives context.Context) error {
-	if s.options.ttl > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, s.options.ttl, errOver)
-		defer cancel()
+	if err != nil {
+		return err
 	}
-	if len(s.options.command) > 0 {
-		running, cancel := context.WithCancelCause(ctx)
-		defer cancel(nil)
-		defer context.AfterFunc(lives, func() { cancel(context.Cause(lives)) })()
-		err := runChild(running, s.options.command, s.options.streams)
-		return errors.Join(err, notOver(context.Cause(lives)))
+	if err := routes.AwaitTo(ctx, s.client.DiscoveryV1(), s.namespace, s.name, s.pod); err != nil {
+		return err
 	}
 	select {
+	case <-time.After(nodesFollow):
+		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-lives.Done():
-		return nil // the group that ended it has the error
 	}
+}
+
+// note is what the Service's annotation says.
+func (s *session) note() selector.Intercept {
+	note := selector.Intercept{
+		Session: s.id, Owner: s.owner, Since: time.Now().UTC().Truncate(time.Second),
+		Proxy: trafficproxy.DeploymentName(s.name),
+	}
+	if s.options.ttl > 0 {
+		if s.expires.IsZero() {
+			s.expires = note.Since.Add(s.options.ttl)
+		}
+		note.Expires = &s.expires
+	}
+	return note
+}
+
+// hold keeps the intercept up until the session's end and returns why it ended: nil for an end in order.
+func (s *session) hold(ctx context.Context) error {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	var goroutines sync.WaitGroup
+	defer goroutines.Wait()
+	defer end(nil) // before waiting
+	child := make(chan error, 1)
+	if len(s.options.command) > 0 {
+		goroutines.Go(func() { child <- runChild(ctx, s.options.command, s.options.streams) })
+	}
+	return s.keep(ctx, &goroutines, child)
 }
 
 // routes says where the intercepted ports lead, for people.

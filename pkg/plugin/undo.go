@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/wait"
 
+	"github.com/kubectl-velo/kubectl-velo/pkg/routes"
 	"github.com/kubectl-velo/kubectl-velo/pkg/selector"
 	"github.com/kubectl-velo/kubectl-velo/pkg/trafficproxy"
 )
@@ -27,8 +28,8 @@ const (
 var errImpatient = errors.New("interrupted a second time")
 
 // undo undoes what the session has done, in reverse. It works on a context of its own, which only its deadline or a
-// second interrupt ends. Once nothing is left in the tunnel, it calls endTunnel.
-func (s *session) undo(ctx context.Context, endTunnel func()) error {
+// second interrupt ends.
+func (s *session) undo(ctx context.Context) error {
 	if s.spec == nil {
 		return nil
 	}
@@ -52,7 +53,7 @@ func (s *session) undo(ctx context.Context, endTunnel func()) error {
 		}
 		s.letGo(ctx)
 	}
-	endTunnel()
+	s.link.close()
 	s.report.undoes("removing deployment/%s", trafficproxy.DeploymentName(s.name))
 	err := trafficproxy.Delete(ctx, s.client, s.namespace, trafficproxy.DeploymentName(s.name), s.id)
 	if err != nil {
@@ -69,7 +70,7 @@ func (s *session) restore(ctx context.Context) error {
 	backoff := wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.1, Steps: 100, Cap: 2 * time.Second}
 	var last error
 	err := wait.ExponentialBackoffWithContext(ctx, backoff, func(ctx context.Context) (bool, error) {
-		restored, err := selector.Restore(ctx, s.client.CoreV1().Services(s.namespace), s.name, s.id)
+		restored, err := selector.Restore(ctx, s.client.CoreV1().Services(s.namespace), s.name, s.id, selector.FieldManager)
 		switch {
 		case err == nil:
 			s.sayRestored(restored)
@@ -109,16 +110,14 @@ func (s *session) sayRestored(restored selector.Restored) {
 // letGo waits until no new callers come and those in the local process are done. What is left of them is broken in the
 // end: nothing holds a session's end up for longer.
 func (s *session) letGo(ctx context.Context) {
-	if s.link != nil {
-		drain, cancel := context.WithTimeout(ctx, drainTimeout)
-		if broken := s.link.drain(drain); broken > 0 {
-			s.report.warns("%d connections were still open after %v and have been cut", broken, drainTimeout)
-		}
-		cancel()
+	drain, cancel := context.WithTimeout(ctx, drainTimeout)
+	if broken := s.link.drain(drain); broken > 0 {
+		s.report.warns("%d connections were still open after %v and have been cut", broken, drainTimeout)
 	}
+	cancel()
 	release, cancel := context.WithTimeout(ctx, releaseTimeout)
 	defer cancel()
-	if err := selector.AwaitReleased(release, s.client.DiscoveryV1(), s.namespace, s.name, s.pod); err != nil && ctx.Err() == nil {
+	if err := routes.AwaitFrom(release, s.client.DiscoveryV1(), s.namespace, s.name, s.pod); err != nil && ctx.Err() == nil {
 		// The traffic-proxy passes latecomers on to the origin pods for as long as it stands.
 		s.report.warns("the cluster is slow to send callers to their pods again: %v", err)
 	}

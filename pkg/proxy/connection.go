@@ -10,15 +10,20 @@ import (
 )
 
 const (
-	drainTick = 50 * time.Millisecond
-	// quietTime is how long a connection must have been silent before a drain may end it.
-	quietTime = 250 * time.Millisecond
+	drainTick = 10 * time.Millisecond
+	// A connection that is drained must have been silent for longestQuiet at first; that shrinks to shortestQuiet over
+	// quietShrinks, so that busy connections are ended in the gap between two requests.
+	longestQuiet, shortestQuiet = 250 * time.Millisecond, 5 * time.Millisecond
+	quietShrinks                = 2 * time.Second
+	// newcomerQuiet is how long a caller that has said nothing yet is taken to be about to.
+	newcomerQuiet = 2 * time.Second
 )
 
 // connection is a caller on one side and whoever answers it on the other.
 type connection struct {
 	client, server duplex
-	// When each side was last heard, in Unix nanoseconds.
+	began          time.Time
+	// When each side was last heard, in Unix nanoseconds; 0 before that.
 	heardClient, heardServer atomic.Int64
 }
 
@@ -26,10 +31,19 @@ func (c *connection) sawClient(t time.Time) { c.heardClient.Store(t.UnixNano()) 
 func (c *connection) sawServer(t time.Time) { c.heardServer.Store(t.UnixNano()) }
 
 // settled reports whether ending the connection now would interrupt nothing: the caller is not waiting for an answer,
-// and neither side has said anything for a while. It holds between the requests of a keep-alive connection.
-func (c *connection) settled(now time.Time) bool {
+// and neither side has said anything for as long as quiet. It holds between the requests of a keep-alive connection.
+func (c *connection) settled(now time.Time, quiet time.Duration) bool {
 	client, server := c.heardClient.Load(), c.heardServer.Load()
-	return client <= server && now.Sub(time.Unix(0, server)) > quietTime
+	if client == 0 {
+		return now.Sub(c.began) > newcomerQuiet && now.Sub(time.Unix(0, server)) > quiet
+	}
+	return client <= server && now.Sub(time.Unix(0, server)) > quiet
+}
+
+// quietAfter returns how silent a connection must have been when a drain has gone on for so long.
+func quietAfter(elapsed time.Duration) time.Duration {
+	left := max(0, 1-elapsed.Seconds()/quietShrinks.Seconds())
+	return shortestQuiet + time.Duration(left*float64(longestQuiet-shortestQuiet))
 }
 
 // connections are the ones that one end has at the moment, from the decision to serve a caller on.
@@ -60,10 +74,7 @@ func (cs *connections) release() {
 
 // carry splices client and server until both have ended.
 func (cs *connections) carry(client, server duplex) {
-	c := &connection{client: client, server: server}
-	now := time.Now()
-	c.sawClient(now)
-	c.sawServer(now)
+	c := &connection{client: client, server: server, began: time.Now()}
 	if !cs.add(c) {
 		client.abort()
 		server.abort()
@@ -97,8 +108,9 @@ func (cs *connections) remove(c *connection) {
 func (cs *connections) drain(ctx context.Context) int {
 	tick := time.NewTicker(drainTick)
 	defer tick.Stop()
+	began := time.Now()
 	for {
-		if cs.endSettled() == 0 {
+		if cs.endSettled(quietAfter(time.Since(began))) == 0 {
 			return 0
 		}
 		select {
@@ -110,13 +122,13 @@ func (cs *connections) drain(ctx context.Context) int {
 }
 
 // endSettled ends the connections that nobody would miss and returns how many there still are.
-func (cs *connections) endSettled() int {
+func (cs *connections) endSettled(quiet time.Duration) int {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	cs.draining = true
 	now := time.Now()
 	for c := range cs.carried {
-		if c.settled(now) {
+		if c.settled(now, quiet) {
 			// An end of data, not a break: a keep-alive client takes it as the end of the connection. It fails only
 			// where the connection has ended by itself.
 			_ = c.client.CloseWrite()

@@ -11,6 +11,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -18,9 +19,11 @@ import (
 
 const (
 	dialDeadline = 5 * time.Second
-	// afterglow is how long a proxy that has been told to stop goes on accepting: until every node has heard that
-	// its Service leads elsewhere. kube-proxy may gather changes for a second before it applies them.
-	afterglow = 1500 * time.Millisecond
+	// afterglow is how long no caller must have come before a proxy that was told to stop stops accepting: nodes go on
+	// sending callers until they have heard that its Service leads elsewhere. kube-proxy may gather changes for a second
+	// before it applies them, and a busy node takes longer. afterglowLimit is when it stops in any case.
+	afterglow      = 1500 * time.Millisecond
+	afterglowLimit = 6 * time.Second
 	// drainDeadline is how long connections may take to end by themselves after that.
 	drainDeadline = 5 * time.Second
 )
@@ -47,6 +50,12 @@ type Config struct {
 	Origin string
 	// Tunnel is the loopback address the tunnel is accepted at.
 	Tunnel string
+	// Grace is how long there may be no session before Abandoned is called, Abandoned what is to be done then. Its
+	// context ends when a session comes back, or the proxy stops.
+	Grace     time.Duration
+	Abandoned func(context.Context)
+	// Leaving, if set, is called when the proxy is told to stop, before it lets its callers go.
+	Leaving func(context.Context)
 	// Log hears what happens to the session. Connections are not logged.
 	Log *slog.Logger
 }
@@ -57,9 +66,12 @@ type Proxy struct {
 	cfg       Config
 	conns     connections
 	afterglow time.Duration
+	// lastCaller is when the last one came, in Unix nanoseconds.
+	lastCaller atomic.Int64
 
 	mu      sync.Mutex
-	session *session // nil while no tunnel is open
+	session *session      // nil while no tunnel is open
+	changed chan struct{} // told when session is another
 }
 
 // session is the tunnel that a proxy currently hands connections to.
@@ -69,10 +81,12 @@ type session struct {
 }
 
 // New returns a proxy that [Proxy.Run] starts.
-func New(cfg Config) *Proxy { return &Proxy{cfg: cfg, afterglow: afterglow} }
+func New(cfg Config) *Proxy {
+	return &Proxy{cfg: cfg, afterglow: afterglow, changed: make(chan struct{}, 1)}
+}
 
-// Run listens on every port, then for the tunnel, and serves until ctx ends. Then it goes on for a moment, so that no
-// caller meets a closed port, lets open connections end for up to 5 s, and returns. A tunnel that can be opened
+// Run listens on every port, then for the tunnel, and serves until ctx ends. Then it goes on for as long
+// as callers come, so that none meets a closed port, lets open connections end for up to 5 s, and returns. A tunnel that can be opened
 // therefore means that the ports are open.
 func (p *Proxy) Run(ctx context.Context) error {
 	var listeners closers
@@ -101,10 +115,19 @@ func (p *Proxy) Run(ctx context.Context) error {
 	for _, run := range serve {
 		g.Go(func() error { return run(serving) })
 	}
+	watching, unwatch := context.WithCancel(ctx)
 	g.Go(func() error {
+		p.watchSession(watching)
+		return nil
+	})
+	g.Go(func() error {
+		defer unwatch()
 		select {
 		case <-ctx.Done():
-			wait(serving, p.afterglow)
+			if p.cfg.Leaving != nil {
+				p.cfg.Leaving(serving)
+			}
+			p.glow(serving)
 		case <-serving.Done():
 		}
 		listeners.close()
@@ -113,6 +136,22 @@ func (p *Proxy) Run(ctx context.Context) error {
 		return nil
 	})
 	return g.Wait()
+}
+
+// glow goes on accepting until no callers come any more.
+func (p *Proxy) glow(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, afterglowLimit)
+	defer cancel()
+	since := time.Now()
+	for {
+		if last := time.Unix(0, p.lastCaller.Load()); last.After(since) {
+			since = last
+		}
+		left := p.afterglow - time.Since(since)
+		if left <= 0 || !wait(ctx, left) {
+			return
+		}
+	}
 }
 
 func (p *Proxy) endConnections(ctx context.Context) {
@@ -146,6 +185,7 @@ func (p *Proxy) listen(ctx context.Context, port Port, listeners *closers) (func
 
 // serveCaller finds one caller its answerer and carries the connection until it ends.
 func (p *Proxy) serveCaller(ctx context.Context, caller tcpConn, port Port) {
+	p.lastCaller.Store(time.Now().UnixNano())
 	if !p.conns.admit() {
 		caller.abort()
 		return
@@ -252,8 +292,7 @@ func (p *Proxy) accepts(port uint16) bool {
 // the plugin, whether or not this end has noticed.
 func (p *Proxy) beginSession(s *session) {
 	p.mu.Lock()
-	earlier := p.session
-	p.session = s
+	earlier := p.setSession(s)
 	p.mu.Unlock()
 	if earlier != nil {
 		_ = earlier.mux.close()
@@ -265,7 +304,7 @@ func (p *Proxy) endSession(s *session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.session == s {
-		p.session = nil
+		p.setSession(nil)
 	}
 }
 

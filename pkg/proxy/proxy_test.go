@@ -147,6 +147,14 @@ func (s *stand) connect(t *testing.T, local string, refused func(string, error))
 
 func (s *stand) dial(t *testing.T) *net.TCPConn {
 	t.Helper()
+	conn := s.dialOnly(t)
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// dialOnly leaves it to the test to close the connection.
+func (s *stand) dialOnly(t *testing.T) *net.TCPConn {
+	t.Helper()
 	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.port))
 	if err != nil {
 		t.Fatal(err)
@@ -154,7 +162,6 @@ func (s *stand) dial(t *testing.T) *net.TCPConn {
 	if err := conn.SetDeadline(time.Now().Add(testDeadline)); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close() })
 	return conn.(*net.TCPConn)
 }
 
@@ -357,7 +364,7 @@ func TestDrain(t *testing.T) {
 			drained <- broken
 		}()
 		eventually(t, "the drain", func() bool { return s.proxy.route(s.port) == nil })
-		time.AfterFunc(2*quietTime, func() { close(answer) }) // longer than a silence that would end it
+		time.AfterFunc(2*longestQuiet, func() { close(answer) }) // longer than a silence that would end it
 		got, err := io.ReadAll(conn)
 		if err != nil || string(got) != "response" {
 			t.Errorf("got %q, %v", got, err)
@@ -389,7 +396,7 @@ func TestDrain(t *testing.T) {
 			defer tunnel.conns.mu.Unlock()
 			return len(tunnel.conns.carried) == 1
 		})
-		ctx, cancel := context.WithTimeout(t.Context(), 10*drainTick)
+		ctx, cancel := context.WithTimeout(t.Context(), 50*drainTick)
 		defer cancel()
 		if broken, err := tunnel.Drain(ctx); broken != 1 || err != nil {
 			t.Errorf("broke %d connections, %v; want 1", broken, err)

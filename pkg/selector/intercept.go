@@ -22,10 +22,13 @@ import (
 )
 
 const (
+	// domain begins every label and annotation of kubectl velo's own.
+	domain = "kubectl-velo.github.io/"
+
 	// Annotation holds an [Intercept] as JSON, for as long as the Service is intercepted.
-	Annotation = "kubectl-velo.github.io/intercept"
+	Annotation = domain + "intercept"
 	// SessionLabel is on every object of an intercept, and in the selector of an intercepted Service.
-	SessionLabel = "kubectl-velo.github.io/session"
+	SessionLabel = domain + "session"
 
 	// version is the annotation's format.
 	version = 1

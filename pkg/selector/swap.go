@@ -8,17 +8,26 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/util/retry"
 )
 
-// FieldManager is the name that changes are made under.
-const FieldManager = "kubectl-velo"
+// The names that changes are made under: the plugin's, and the traffic-proxy's when it restores a Service by itself.
+const (
+	FieldManager      = "kubectl-velo"
+	ProxyFieldManager = "kubectl-velo-traffic-proxy"
+)
+
+// Services are those of one namespace. Clientsets have them; so does what needs no more of an API than this.
+type Services interface {
+	Get(ctx context.Context, name string, options metav1.GetOptions) (*corev1.Service, error)
+	Patch(ctx context.Context, name string, kind types.PatchType, data []byte, options metav1.PatchOptions, subresources ...string) (*corev1.Service, error)
+}
 
 // InterceptedError says that somebody's session holds the Service.
 type InterceptedError struct {
@@ -34,27 +43,12 @@ func (e *InterceptedError) Error() string {
 // Swap points the Service's selector at the pods that to selects, and notes in its annotation how to undo that. The
 // note's Version and Selector are filled in. The Service is one that was just read: if it has changed since, the API's
 // Conflict is returned.
-func Swap(ctx context.Context, client corev1client.ServiceInterface, service *corev1.Service, note Intercept, to map[string]string) (*corev1.Service, error) {
-	held, err := Of(service)
+func Swap(ctx context.Context, client Services, service *corev1.Service, note Intercept, to map[string]string) (*corev1.Service, error) {
+	body, err := SwapPatch(service, note, to)
 	if err != nil {
 		return nil, err
 	}
-	if held != nil {
-		return nil, &InterceptedError{Namespace: service.Namespace, Service: service.Name, By: *held}
-	}
-	if len(service.Spec.Selector) == 0 {
-		return nil, fmt.Errorf("service %s/%s has no selector to swap", service.Namespace, service.Name)
-	}
-	if note.Session == "" || to[SessionLabel] != note.Session {
-		return nil, fmt.Errorf("a selector without %s=%s couldn't be recognized as this session's", SessionLabel, note.Session)
-	}
-	note.Version = version
-	note.Selector = maps.Clone(service.Spec.Selector)
-	value, err := note.encode()
-	if err != nil {
-		return nil, err
-	}
-	swapped, err := patch(ctx, client, service, to, &value)
+	swapped, err := patch(ctx, client, service, body, FieldManager)
 	if err != nil {
 		return nil, fmt.Errorf("swapping the selector of service %s/%s: %w", service.Namespace, service.Name, err)
 	}
@@ -65,8 +59,8 @@ func Swap(ctx context.Context, client corev1client.ServiceInterface, service *co
 type Restored struct {
 	// Was is what the annotation said, or nil if there was none and nothing had to be done.
 	Was *Intercept
-	// Edited says that the selector no longer was the session's: somebody else has set it, so that it was left as it
-	// is and only the annotation removed.
+	// Edited says that somebody else has set the selector meanwhile. It was left as they meant it: only what a swap had
+	// put into it was removed, and the annotation.
 	Edited bool
 }
 
@@ -74,8 +68,8 @@ type Restored struct {
 var ErrOtherSession = errors.New("the service is intercepted by another session")
 
 // Restore undoes the swap of a Service, from what its annotation says. With a session it undoes only that session's.
-// A Service that is not intercepted is left alone.
-func Restore(ctx context.Context, client corev1client.ServiceInterface, name, session string) (Restored, error) {
+// A Service that is not intercepted is left alone. It is changed under the name of manager.
+func Restore(ctx context.Context, client Services, name, session, manager string) (Restored, error) {
 	var result Restored
 	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		service, err := client.Get(ctx, name, metav1.GetOptions{})
@@ -90,12 +84,13 @@ func Restore(ctx context.Context, client corev1client.ServiceInterface, name, se
 		if session != "" && held.Session != session {
 			return ErrOtherSession
 		}
-		result = Restored{Was: held, Edited: service.Spec.Selector[SessionLabel] != held.Session}
-		original := held.Selector
-		if result.Edited {
-			original = service.Spec.Selector
+		original, edited := originalOf(service, held)
+		result = Restored{Was: held, Edited: edited}
+		body, err := patchBody(service, original, nil)
+		if err != nil {
+			return err
 		}
-		_, err = patch(ctx, client, service, original, nil)
+		_, err = patch(ctx, client, service, body, manager)
 		return err
 	})
 	if err != nil {
@@ -104,8 +99,24 @@ func Restore(ctx context.Context, client corev1client.ServiceInterface, name, se
 	return result, nil
 }
 
-// patch sets the selector and the annotation, or removes the latter, provided that the Service is as it was read.
-func patch(ctx context.Context, client corev1client.ServiceInterface, service *corev1.Service, selector map[string]string, annotation *string) (*corev1.Service, error) {
+// originalOf returns what a held Service's selector is without the intercept, and whether somebody else has set it. An
+// edit that left the swap's own keys in place was made on top of it, like those of kubectl apply and kubectl patch, which
+// set the keys they know and leave others: it is the same edit of the original.
+func originalOf(service *corev1.Service, held *Intercept) (original map[string]string, edited bool) {
+	isOurs := func(key, _ string) bool { return strings.HasPrefix(key, domain) }
+	theirs := maps.Clone(service.Spec.Selector)
+	maps.DeleteFunc(theirs, isOurs)
+	if len(theirs) == len(service.Spec.Selector) {
+		return theirs, true
+	}
+	original = maps.Clone(held.Selector)
+	maps.Copy(original, theirs)
+	return original, len(theirs) > 0
+}
+
+// patchBody is the JSON merge patch that sets the selector and the annotation, or removes the latter, provided that the
+// Service is as it was read.
+func patchBody(service *corev1.Service, selector map[string]string, annotation *string) ([]byte, error) {
 	// In a JSON merge patch, null removes (RFC 7396); the API server compares the resourceVersion and answers Conflict.
 	merged := make(map[string]*string, len(selector))
 	for key := range service.Spec.Selector {
@@ -114,7 +125,7 @@ func patch(ctx context.Context, client corev1client.ServiceInterface, service *c
 	for key, value := range selector {
 		merged[key] = &value
 	}
-	body, err := json.Marshal(map[string]any{
+	return json.Marshal(map[string]any{
 		"metadata": map[string]any{
 			"uid":             service.UID,
 			"resourceVersion": service.ResourceVersion,
@@ -122,8 +133,8 @@ func patch(ctx context.Context, client corev1client.ServiceInterface, service *c
 		},
 		"spec": map[string]any{"selector": merged},
 	})
-	if err != nil {
-		return nil, err
-	}
-	return client.Patch(ctx, service.Name, types.MergePatchType, body, metav1.PatchOptions{FieldManager: FieldManager})
+}
+
+func patch(ctx context.Context, client Services, service *corev1.Service, body []byte, manager string) (*corev1.Service, error) {
+	return client.Patch(ctx, service.Name, types.MergePatchType, body, metav1.PatchOptions{FieldManager: manager})
 }

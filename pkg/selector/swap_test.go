@@ -34,7 +34,7 @@ func cart() *corev1.Service {
 }
 
 func toProxy(session string) map[string]string {
-	return map[string]string{"app": "proxy", SessionLabel: session}
+	return map[string]string{domain + "service": "cart", SessionLabel: session}
 }
 
 func note(session string) Intercept {
@@ -114,7 +114,7 @@ func TestSwap(t *testing.T) {
 		strconv.Quote(`{"version":1,"session":"1a2b3c4d","owner":"ada@laptop","since":"2026-01-02T03:04:05Z",`+
 			`"selector":{"app":"cart","tier":"web"},"proxy":"cart-traffic-proxy"}`)+
 		`},"resourceVersion":"41","uid":"u-1"},"spec":{"selector":`+
-		`{"app":"proxy","kubectl-velo.github.io/session":"1a2b3c4d","tier":null}}}`)
+		`{"app":null,"kubectl-velo.github.io/service":"cart","kubectl-velo.github.io/session":"1a2b3c4d","tier":null}}}`)
 
 	// What the patch makes of the Service, by RFC 7396 as the fake tracker applies it.
 	if !maps.Equal(got.Spec.Selector, toProxy("1a2b3c4d")) {
@@ -157,6 +157,7 @@ func TestSwapRefused(t *testing.T) {
 		}, "ours", toProxy("ours"), "no selector to swap"},
 		{"no session label", func(*testing.T) *corev1.Service { return cart() }, "ours", map[string]string{"app": "proxy"}, "couldn't be recognized"},
 		{"another session's label", func(*testing.T) *corev1.Service { return cart() }, "ours", toProxy("theirs"), "couldn't be recognized"},
+		{"a key that isn't ours", func(*testing.T) *corev1.Service { return cart() }, "ours", map[string]string{"app": "proxy", SessionLabel: "ours"}, "couldn't be told"},
 		{"no session at all", func(*testing.T) *corev1.Service { return cart() }, "", map[string]string{"app": "proxy"}, "couldn't be recognized"},
 	}
 	for _, tt := range tests {
@@ -219,7 +220,7 @@ func TestRestore(t *testing.T) {
 	for _, session := range []string{"1a2b3c4d", ""} {
 		t.Run("session="+session, func(t *testing.T) {
 			client := fake.NewClientset(swapped(t, "1a2b3c4d"))
-			got, err := Restore(t.Context(), client.CoreV1().Services("shop"), "cart", session)
+			got, err := Restore(t.Context(), client.CoreV1().Services("shop"), "cart", session, FieldManager)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -228,7 +229,7 @@ func TestRestore(t *testing.T) {
 			}
 			onePatch(t, client, `{"metadata":{"annotations":{"kubectl-velo.github.io/intercept":null},`+
 				`"resourceVersion":"41","uid":"u-1"},"spec":{"selector":`+
-				`{"app":"cart","kubectl-velo.github.io/session":null,"tier":"web"}}}`)
+				`{"app":"cart","kubectl-velo.github.io/service":null,"kubectl-velo.github.io/session":null,"tier":"web"}}}`)
 			s := get(t, client)
 			if !maps.Equal(s.Spec.Selector, cart().Spec.Selector) || !maps.Equal(s.Annotations, cart().Annotations) {
 				t.Errorf("the Service has selector %v and annotations %v", s.Spec.Selector, s.Annotations)
@@ -240,12 +241,12 @@ func TestRestore(t *testing.T) {
 func TestRestoreIsIdempotent(t *testing.T) {
 	client := fake.NewClientset(swapped(t, "ours"))
 	services := client.CoreV1().Services("shop")
-	if _, err := Restore(t.Context(), services, "cart", "ours"); err != nil {
+	if _, err := Restore(t.Context(), services, "cart", "ours", FieldManager); err != nil {
 		t.Fatal(err)
 	}
 	client.ClearActions()
 	for range 2 {
-		got, err := Restore(t.Context(), services, "cart", "ours")
+		got, err := Restore(t.Context(), services, "cart", "ours", FieldManager)
 		if err != nil || got.Was != nil || got.Edited {
 			t.Errorf("Restore = %+v, %v; want nothing to be done", got, err)
 		}
@@ -257,7 +258,7 @@ func TestRestoreIsIdempotent(t *testing.T) {
 
 func TestRestoreLeavesOtherSession(t *testing.T) {
 	client := fake.NewClientset(swapped(t, "theirs"))
-	got, err := Restore(t.Context(), client.CoreV1().Services("shop"), "cart", "ours")
+	got, err := Restore(t.Context(), client.CoreV1().Services("shop"), "cart", "ours", FieldManager)
 	if !errors.Is(err, ErrOtherSession) || got.Was != nil {
 		t.Errorf("Restore = %+v, %v; want ErrOtherSession", got, err)
 	}
@@ -273,7 +274,6 @@ func TestRestoreEdited(t *testing.T) {
 		patched  string
 	}{
 		{"another selector", map[string]string{"app": "cart", "track": "v2"}, `{"app":"cart","track":"v2"}`},
-		{"the selector of another session's proxy", toProxy("theirs"), `{"app":"proxy","kubectl-velo.github.io/session":"theirs"}`},
 		{"no selector", nil, `{}`},
 	}
 	for _, tt := range tests {
@@ -281,7 +281,7 @@ func TestRestoreEdited(t *testing.T) {
 			service := swapped(t, "ours")
 			service.Spec.Selector = tt.selector
 			client := fake.NewClientset(service)
-			got, err := Restore(t.Context(), client.CoreV1().Services("shop"), "cart", "ours")
+			got, err := Restore(t.Context(), client.CoreV1().Services("shop"), "cart", "ours", FieldManager)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -309,21 +309,23 @@ func TestRestoreRetriesConflict(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	got, err := Restore(t.Context(), client.CoreV1().Services("shop"), "cart", "ours")
+	got, err := Restore(t.Context(), client.CoreV1().Services("shop"), "cart", "ours", FieldManager)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Was == nil || got.Edited {
+	if got.Was == nil || !got.Edited {
 		t.Errorf("Restore = %+v", got)
 	}
 	all := patches(t, client)
 	if len(all) != 2 {
 		t.Fatalf("%d patches were sent, want 2", len(all))
 	}
-	if body := string(all[1].Patch); !strings.Contains(body, `"resourceVersion":"42"`) || !strings.Contains(body, `"extra":null`) {
+	if body := string(all[1].Patch); !strings.Contains(body, `"resourceVersion":"42"`) || !strings.Contains(body, `"extra":"label"`) {
 		t.Errorf("the second patch is made from what was read first: %s", body)
 	}
-	if s := get(t, client); !maps.Equal(s.Spec.Selector, cart().Spec.Selector) {
+	want := cart().Spec.Selector
+	want["extra"] = "label"
+	if s := get(t, client); !maps.Equal(s.Spec.Selector, want) {
 		t.Errorf("the selector is %v", s.Spec.Selector)
 	}
 }
@@ -336,7 +338,7 @@ func TestRestoreConflictWithRestore(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	got, err := Restore(t.Context(), client.CoreV1().Services("shop"), "cart", "ours")
+	got, err := Restore(t.Context(), client.CoreV1().Services("shop"), "cart", "ours", FieldManager)
 	if err != nil || got.Was != nil {
 		t.Errorf("Restore = %+v, %v; want nothing to have been done", got, err)
 	}
@@ -344,7 +346,7 @@ func TestRestoreConflictWithRestore(t *testing.T) {
 
 func TestRestoreFails(t *testing.T) {
 	t.Run("no such Service", func(t *testing.T) {
-		_, err := Restore(t.Context(), fake.NewClientset().CoreV1().Services("shop"), "cart", "")
+		_, err := Restore(t.Context(), fake.NewClientset().CoreV1().Services("shop"), "cart", "", FieldManager)
 		if !apierrors.IsNotFound(err) {
 			t.Errorf("Restore: %v, want NotFound", err)
 		}
@@ -353,7 +355,7 @@ func TestRestoreFails(t *testing.T) {
 		service := cart()
 		service.Annotations[Annotation] = "{}"
 		client := fake.NewClientset(service)
-		_, err := Restore(t.Context(), client.CoreV1().Services("shop"), "cart", "")
+		_, err := Restore(t.Context(), client.CoreV1().Services("shop"), "cart", "", FieldManager)
 		if !errors.Is(err, ErrAnnotation) {
 			t.Errorf("Restore: %v, want ErrAnnotation", err)
 		}
@@ -366,7 +368,7 @@ func TestRestoreFails(t *testing.T) {
 		client.PrependReactor("patch", "services", func(clienttesting.Action) (bool, runtime.Object, error) {
 			return true, nil, apierrors.NewForbidden(corev1.Resource("services"), "cart", errors.New("no"))
 		})
-		got, err := Restore(t.Context(), client.CoreV1().Services("shop"), "cart", "ours")
+		got, err := Restore(t.Context(), client.CoreV1().Services("shop"), "cart", "ours", FieldManager)
 		if !apierrors.IsForbidden(err) || got.Was != nil {
 			t.Errorf("Restore = %+v, %v; want Forbidden", got, err)
 		}

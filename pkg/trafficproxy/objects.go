@@ -14,6 +14,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -28,6 +29,8 @@ import (
 const (
 	// ServiceLabel names, on every object of an intercept, the intercepted Service.
 	ServiceLabel = "kubectl-velo.github.io/service"
+	// TakenOverAnnotation says, on the Deployment of a session that is being taken over from, by whom.
+	TakenOverAnnotation = "kubectl-velo.github.io/taken-over-by"
 	// OwnerAnnotation says, on the Deployment, who runs the session, as user@host.
 	OwnerAnnotation = "kubectl-velo.github.io/owner"
 
@@ -72,6 +75,8 @@ type Spec struct {
 	Session, Owner string
 	// Image is the traffic-proxy's.
 	Image string
+	// Grace is how long the proxy waits for a session before it restores the Service by itself.
+	Grace time.Duration
 }
 
 // DeploymentName returns the name of the Deployment of a Service's traffic-proxy.
@@ -97,6 +102,11 @@ func (s *Spec) Selector() map[string]string {
 		ServiceLabel:          s.Service.Name,
 		selector.SessionLabel: s.Session,
 	}
+}
+
+// ServiceSelector is what the intercepted Service's selector is swapped for. All its keys are kubectl velo's own.
+func (s *Spec) ServiceSelector() map[string]string {
+	return map[string]string{ServiceLabel: s.Service.Name, selector.SessionLabel: s.Session}
 }
 
 // TunnelPort returns the loopback port of the tunnel: one that is none of the Service's.

@@ -26,8 +26,8 @@ import (
 // ExistsError says that the Service has a traffic-proxy already, of a session that is being set up or was killed then.
 type ExistsError struct {
 	Namespace, Deployment, Service string
-	// Owner runs, or ran, that session.
-	Owner string
+	// Session is that session's ID. Owner runs, or ran, it.
+	Session, Owner string
 	// Age of the Deployment.
 	Age time.Duration
 }
@@ -42,29 +42,38 @@ func (e *ExistsError) Hint() string {
 	return fmt.Sprintf("if that session is dead, run 'kubectl velo restore svc/%s -n %s'", e.Service, e.Namespace)
 }
 
-// Create creates the objects and starts the pod. What exists when it fails goes with [Delete].
-func Create(ctx context.Context, client kubernetes.Interface, spec *Spec) error {
+// Create creates the objects and starts the pod. It reports whether the proxy may restore the Service by itself, which
+// takes a user who may grant that. What exists when it fails goes with [Delete].
+func Create(ctx context.Context, client kubernetes.Interface, spec *Spec) (restores bool, err error) {
 	wanted, err := spec.deployment()
 	if err != nil {
-		return err
+		return false, err
 	}
 	deployments := client.AppsV1().Deployments(wanted.Namespace)
 	created, err := deployments.Create(ctx, wanted, metav1.CreateOptions{FieldManager: selector.FieldManager})
 	if apierrors.IsAlreadyExists(err) {
-		return exists(ctx, client, wanted, spec.Service.Name)
+		return false, exists(ctx, client, wanted, spec.Service.Name)
 	}
 	if err != nil {
-		return fmt.Errorf("creating deployment %s/%s: %w", wanted.Namespace, wanted.Name, err)
+		return false, fmt.Errorf("creating deployment %s/%s: %w", wanted.Namespace, wanted.Name, err)
 	}
 	service, err := spec.originService(created)
 	if err != nil {
-		return err
+		return false, err
 	}
 	origin, err := client.CoreV1().Services(service.Namespace).Create(ctx, service, metav1.CreateOptions{FieldManager: selector.FieldManager})
 	if err != nil {
-		return fmt.Errorf("creating service %s/%s: %w", service.Namespace, service.Name, err)
+		return false, fmt.Errorf("creating service %s/%s: %w", service.Namespace, service.Name, err)
 	}
-	return start(ctx, client, created, origin)
+	grants, err := spec.grants(created)
+	if err != nil {
+		return false, err
+	}
+	restores, err = grants.create(ctx, client)
+	if err != nil {
+		return false, err
+	}
+	return restores, spec.start(ctx, client, created, origin, restores)
 }
 
 func exists(ctx context.Context, client kubernetes.Interface, wanted *appsv1.Deployment, service string) error {
@@ -76,20 +85,35 @@ func exists(ctx context.Context, client kubernetes.Interface, wanted *appsv1.Dep
 	if owner := found.Annotations[OwnerAnnotation]; owner != "" {
 		e.Owner = owner
 	}
+	e.Session = found.Labels[selector.SessionLabel]
 	e.Age = time.Since(found.CreationTimestamp.Time).Round(time.Second)
 	return e
 }
 
-// start tells the Deployment where the origin pods are, by an address that holds for as long as the Deployment does,
-// and lets it make its pod.
-func start(ctx context.Context, client kubernetes.Interface, d *appsv1.Deployment, origin *corev1.Service) error {
+// start tells the Deployment where the origin pods are, by an address that holds for as long as the Deployment does, and
+// who it is if it restores the Service by itself, and lets it make its pod.
+func (s *Spec) start(ctx context.Context, client kubernetes.Interface, d *appsv1.Deployment, origin *corev1.Service, restores bool) error {
 	if net.ParseIP(origin.Spec.ClusterIP) == nil {
 		return fmt.Errorf("service %s/%s was given no cluster IP", origin.Namespace, origin.Name)
 	}
-	body, err := json.Marshal([]map[string]any{
-		{"op": "add", "path": "/spec/template/spec/containers/0/args/-", "value": "--origin=" + origin.Spec.ClusterIP},
-		{"op": "remove", "path": "/spec/paused"},
-	})
+	type operation struct {
+		Op    string `json:"op"`
+		Path  string `json:"path"`
+		Value any    `json:"value,omitempty"`
+	}
+	const pod = "/spec/template/spec"
+	args := []string{"--origin=" + origin.Spec.ClusterIP}
+	operations := []operation{{Op: "remove", Path: "/spec/paused"}}
+	if restores {
+		args = append(args, "--namespace="+d.Namespace, "--service="+s.Service.Name, "--deployment="+d.Name, "--grace="+s.Grace.String())
+		operations = append(operations,
+			operation{"add", pod + "/serviceAccountName", d.Name},
+			operation{"replace", pod + "/automountServiceAccountToken", true})
+	}
+	for _, arg := range args {
+		operations = append(operations, operation{"add", pod + "/containers/0/args/-", arg})
+	}
+	body, err := json.Marshal(operations)
 	if err != nil {
 		return err
 	}
@@ -97,6 +121,32 @@ func start(ctx context.Context, client kubernetes.Interface, d *appsv1.Deploymen
 		metav1.PatchOptions{FieldManager: selector.FieldManager})
 	if err != nil {
 		return fmt.Errorf("starting deployment %s/%s: %w", d.Namespace, d.Name, err)
+	}
+	return nil
+}
+
+// MarkTakenOver tells a session, on its Deployment, who takes its Service over. A Deployment of another session is left
+// alone; one that doesn't exist is no error.
+func MarkTakenOver(ctx context.Context, client kubernetes.Interface, namespace, name, session, by string) error {
+	deployments := client.AppsV1().Deployments(namespace)
+	d, err := deployments.Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("reading deployment %s/%s: %w", namespace, name, err)
+	case d.Labels[selector.SessionLabel] != session:
+		return nil
+	}
+	body, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"uid": d.UID, "annotations": map[string]string{TakenOverAnnotation: by}},
+	})
+	if err != nil {
+		return err
+	}
+	_, err = deployments.Patch(ctx, name, types.MergePatchType, body, metav1.PatchOptions{FieldManager: selector.FieldManager})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("annotating deployment %s/%s: %w", namespace, name, err)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -31,25 +33,91 @@ func withClusterIPs(client *fake.Clientset, ip string) {
 }
 
 func TestCreate(t *testing.T) {
-	client := fake.NewClientset()
-	withClusterIPs(client, "10.0.0.9")
-	spec := specOf(Port{Protocol: corev1.ProtocolTCP, Container: 8080, Service: 80})
-	if err := Create(t.Context(), client, spec); err != nil {
-		t.Fatal(err)
+	tests := []struct {
+		name    string
+		refused string // the resource that the user may not create
+		did     []string
+		args    []string
+	}{
+		{
+			name: "who may grant",
+			did: []string{
+				"create deployments", "create services", "create roles", "create serviceaccounts", "create rolebindings", "patch deployments",
+			},
+			args: []string{"--origin=10.0.0.9", "--namespace=shop", "--service=cart", "--deployment=cart-traffic-proxy", "--grace=20s"},
+		},
+		{
+			name: "who may not", refused: "roles",
+			did:  []string{"create deployments", "create services", "create roles", "patch deployments"},
+			args: []string{"--origin=10.0.0.9"},
+		},
+		{
+			name: "who may create Roles, but not bind them", refused: "rolebindings",
+			did: []string{
+				"create deployments", "create services", "create roles", "create serviceaccounts", "create rolebindings", "patch deployments",
+			},
+			args: []string{"--origin=10.0.0.9"},
+		},
 	}
-	var did []string
-	for _, action := range client.Actions() {
-		did = append(did, action.GetVerb()+" "+action.GetResource().Resource)
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			client := fake.NewClientset()
+			withClusterIPs(client, "10.0.0.9")
+			if test.refused != "" {
+				client.PrependReactor("create", test.refused, func(clienttesting.Action) (bool, runtime.Object, error) {
+					return true, nil, apierrors.NewForbidden(corev1.Resource(test.refused), "", errors.New("no"))
+				})
+			}
+			spec := specOf(Port{Protocol: corev1.ProtocolTCP, Container: 8080, Service: 80})
+			spec.Grace = 20 * time.Second
+			restores, err := Create(t.Context(), client, spec)
+			if err != nil || restores != (test.refused == "") {
+				t.Fatalf("Create = %v, %v", restores, err)
+			}
+			var did []string
+			for _, action := range client.Actions() {
+				did = append(did, action.GetVerb()+" "+action.GetResource().Resource)
+			}
+			if !slices.Equal(did, test.did) {
+				t.Errorf("it did %q, want %q", did, test.did)
+			}
+			d, err := client.AppsV1().Deployments("shop").Get(t.Context(), "cart-traffic-proxy", metav1.GetOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			pod := d.Spec.Template.Spec
+			args := pod.Containers[0].Args
+			if added := args[slices.Index(args, "--origin=10.0.0.9"):]; d.Spec.Paused || !slices.Equal(added, test.args) {
+				t.Errorf("paused = %v, arguments %q", d.Spec.Paused, args)
+			}
+			if restores != (pod.ServiceAccountName == "cart-traffic-proxy") || *pod.AutomountServiceAccountToken != restores {
+				t.Errorf("ServiceAccount %q, mounted: %v", pod.ServiceAccountName, *pod.AutomountServiceAccountToken)
+			}
+		})
 	}
-	if want := []string{"create deployments", "create services", "patch deployments"}; !slices.Equal(did, want) {
-		t.Errorf("it did %q, want %q", did, want)
-	}
-	d, err := client.AppsV1().Deployments("shop").Get(t.Context(), "cart-traffic-proxy", metav1.GetOptions{})
+}
+
+// The Role names one Service and one Deployment, and nothing else.
+func TestGrantsAreNarrow(t *testing.T) {
+	spec := specOf()
+	g, err := spec.grants(&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "cart-traffic-proxy", UID: "u"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if args := d.Spec.Template.Spec.Containers[0].Args; d.Spec.Paused || !slices.Contains(args, "--origin=10.0.0.9") {
-		t.Errorf("paused = %v, arguments %q", d.Spec.Paused, args)
+	want := []rbacv1.PolicyRule{
+		{APIGroups: []string{""}, Resources: []string{"services"}, ResourceNames: []string{"cart"}, Verbs: []string{"get", "patch"}},
+		{APIGroups: []string{"apps"}, Resources: []string{"deployments"}, ResourceNames: []string{"cart-traffic-proxy"}, Verbs: []string{"delete"}},
+	}
+	if !reflect.DeepEqual(g.role.Rules, want) {
+		t.Errorf("rules %+v", g.role.Rules)
+	}
+	for _, object := range []metav1.Object{g.account, g.role, g.binding} {
+		if owners := object.GetOwnerReferences(); len(owners) != 1 || owners[0].UID != "u" || object.GetNamespace() != "shop" {
+			t.Errorf("%s/%s is owned by %v", object.GetNamespace(), object.GetName(), owners)
+		}
+		if object.GetLabels()["app.kubernetes.io/managed-by"] != "kubectl-velo" || object.GetLabels()[ServiceLabel] != "cart" {
+			t.Errorf("%s has labels %v", object.GetName(), object.GetLabels())
+		}
 	}
 }
 
@@ -62,7 +130,7 @@ func TestCreateFails(t *testing.T) {
 	}
 	t.Run("somebody else's exists", func(t *testing.T) {
 		client := fake.NewClientset(theirs())
-		err := Create(t.Context(), client, specOf())
+		_, err := Create(t.Context(), client, specOf())
 		found, ok := errors.AsType[*ExistsError](err)
 		if !ok {
 			t.Fatalf("Create: %v, want an ExistsError", err)
@@ -77,7 +145,7 @@ func TestCreateFails(t *testing.T) {
 	t.Run("nobody's exists", func(t *testing.T) {
 		d := theirs()
 		d.Annotations = nil
-		err := Create(t.Context(), fake.NewClientset(d), specOf())
+		_, err := Create(t.Context(), fake.NewClientset(d), specOf())
 		if err == nil || !strings.Contains(err.Error(), "deployment shop/cart-traffic-proxy exists: somebody began") {
 			t.Errorf("Create: %v", err)
 		}
@@ -89,7 +157,7 @@ func TestCreateFails(t *testing.T) {
 			client.PrependReactor(verb, resource, func(clienttesting.Action) (bool, runtime.Object, error) {
 				return true, nil, apierrors.NewForbidden(corev1.Resource(resource), "", errors.New("no"))
 			})
-			err := Create(t.Context(), client, specOf())
+			_, err := Create(t.Context(), client, specOf())
 			if !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "shop/cart-") {
 				t.Errorf("Create: %v, want a Forbidden that names the object", err)
 			}
@@ -99,7 +167,7 @@ func TestCreateFails(t *testing.T) {
 		t.Run(fmt.Sprintf("cluster IP %q", ip), func(t *testing.T) {
 			client := fake.NewClientset()
 			withClusterIPs(client, ip)
-			err := Create(t.Context(), client, specOf())
+			_, err := Create(t.Context(), client, specOf())
 			if err == nil || err.Error() != "service shop/cart-origin was given no cluster IP" {
 				t.Errorf("Create: %v", err)
 			}

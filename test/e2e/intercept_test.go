@@ -28,6 +28,7 @@ func port(local int, remote string) string { return fmt.Sprintf("--port=%d:%s", 
 
 // An intercept from before to after, ended by each of the signals that end one.
 func TestInterceptEndsBySignal(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t, nil)
 	e.deployWeb()
 	l := startLocal(t)
@@ -51,6 +52,7 @@ func TestInterceptEndsBySignal(t *testing.T) {
 
 // Two quick Ctrl-Cs leave at once, and say what undoes the rest.
 func TestSecondInterruptPrintsTheRepair(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t, nil)
 	e.deployWeb()
 	l := startLocal(t)
@@ -58,6 +60,7 @@ func TestSecondInterruptPrintsTheRepair(t *testing.T) {
 	v := e.start("intercept", "svc/web", port(l.http, "http"))
 	v.says("intercepted")
 	v.signal(syscall.SIGINT)
+	v.says("◎ restoring") // two signals of a kind that are both pending are one
 	v.signal(syscall.SIGINT)
 	v.ends(1)
 	repair := regexp.MustCompile(`run 'kubectl (velo restore svc/web -n \S+.*)'`).FindStringSubmatch(v.output.String())
@@ -74,6 +77,7 @@ func TestSecondInterruptPrintsTheRepair(t *testing.T) {
 
 // A plugin that is killed leaves an intercept that anybody can see and undo.
 func TestKilledSession(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t, nil)
 	e.deployWeb()
 	l := startLocal(t)
@@ -104,6 +108,7 @@ func TestKilledSession(t *testing.T) {
 
 // What the browser of the person this is built for sees.
 func TestThroughIngress(t *testing.T) {
+	t.Parallel()
 	url := ingressURL(t)
 	e := newEnv(t, nil)
 	e.deployWeb()
@@ -162,6 +167,7 @@ func (e *env) pageFrom(url, host, prefix string) {
 
 // The session lasts as long as its command, or its time.
 func TestSessionEndsByItself(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t, nil)
 	e.deployWeb()
 	was := e.serviceBytes("web")
@@ -193,6 +199,7 @@ func TestSessionEndsByItself(t *testing.T) {
 
 // A namespace that enforces the restricted Pod Security Standard, and target ports of every kind.
 func TestTargetPorts(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t, map[string]string{"pod-security.kubernetes.io/enforce": "restricted"})
 	e.deployPeer("named", 1, []corev1.ContainerPort{{Name: "web", ContainerPort: 8080}}, "--http=:8080")
 	e.deployPeer("numeric", 1, nil, "--http=:8081")
@@ -230,6 +237,7 @@ func TestTargetPorts(t *testing.T) {
 
 // A Service with two ports, one of them named, only one intercepted: the other, and UDP, go on to the pods.
 func TestOtherPortsPassThrough(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t, nil)
 	e.deployPeer("two", 1, nil, "--http=:8080", "--echo=:9000", "--datagrams=:9002")
 	e.createService("two",
@@ -261,6 +269,7 @@ func TestOtherPortsPassThrough(t *testing.T) {
 
 // Nobody listens here: callers are answered by the cluster, and the terminal says so.
 func TestLocalProcessDown(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t, nil)
 	e.deployWeb()
 	v := e.start("intercept", "svc/web", port(1, "http"))

@@ -79,7 +79,7 @@ func newEnv(t *testing.T, labels map[string]string) *env {
 	}
 	e.namespace = ns.Name
 	t.Cleanup(func() {
-		if out, err := e.kubectlAfter("delete", "namespace", e.namespace, "--wait=false"); err != nil {
+		if out, err := e.kubectlAfter("delete", "namespace", e.namespace, "--wait=false", "--ignore-not-found"); err != nil {
 			t.Errorf("%v: %s", err, out)
 		}
 	})

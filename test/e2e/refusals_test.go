@@ -23,6 +23,7 @@ import (
 
 // Bad input is refused with the reason, and changes nothing.
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t, nil)
 	e.deployPeer("web", 1, nil, "--http=:8080")
 	e.createService("web", tcpPort("http", 80, intstr.FromInt32(8080)), tcpPort("admin", 8080, intstr.FromInt32(9090)))
@@ -66,6 +67,7 @@ func TestRefusals(t *testing.T) {
 const quickly = 10 * time.Second
 
 func TestPodThatCannotStart(t *testing.T) {
+	t.Parallel()
 	t.Run("image", func(t *testing.T) {
 		e := newEnv(t, nil)
 		e.deployPeer("web", 1, nil, "--http=:8080")
@@ -152,6 +154,7 @@ func (e *env) refusePods() {
 
 // A user without rights is told all that are missing; one with the built-in ClusterRole edit needs no more.
 func TestPermissions(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t, nil)
 	e.deployWeb()
 	l := startLocal(t)

@@ -30,6 +30,7 @@ type interceptList struct {
 
 // Several dead sessions, seen and undone without anything but the cluster.
 func TestStatusAndRestore(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t, nil)
 	e.deployPeer("web", 1, nil, "--http=:8080")
 	e.deployCaller()
@@ -128,6 +129,7 @@ func (e *env) statusShows(names []string) {
 
 // A session that was killed before it got so far as to swap.
 func TestRestoreOfAStagedProxy(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t, nil)
 	e.deployPeer("web", 1, nil, "--http=:8080")
 	e.createService("web", tcpPort("", 80, intstr.FromInt32(8080)))

@@ -22,6 +22,7 @@ import (
 
 // What connections carry arrives, whole, whatever they are.
 func TestTraffic(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t, nil)
 	e.deployWeb()
 	l := startLocal(t)
@@ -58,6 +59,7 @@ func (e *env) traffic(t *testing.T) {
 
 // An API server, or something before it, that doesn't speak WebSocket.
 func TestFallbackToSPDY(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t, nil)
 	e.deployWeb()
 	l := startLocal(t)

@@ -81,13 +81,19 @@ func (e *env) start(args ...string) *velo {
 // says waits until the plugin has said something.
 func (v *velo) says(what string) {
 	v.Helper()
+	v.saysTimes(what, 1)
+}
+
+// saysTimes waits until the plugin has said something so many times.
+func (v *velo) saysTimes(what string, times int) {
+	v.Helper()
 	v.eventually(fmt.Sprintf("%q", what), func() error {
-		if strings.Contains(v.output.String(), what) {
+		if strings.Count(v.output.String(), what) >= times {
 			return nil
 		}
 		select {
 		case <-v.ended:
-			if !strings.Contains(v.output.String(), what) {
+			if strings.Count(v.output.String(), what) < times {
 				v.Fatalf("kubectl velo ended with code %d without saying %q:\n%s", v.cmd.ProcessState.ExitCode(), what, v.output.String())
 			}
 		default:

@@ -29,6 +29,9 @@ import (
 // errorLimit bounds what is read of the reason a server gives for ending a port-forward.
 const errorLimit = 4 << 10
 
+// reasonTimeout is how long the server's reason for a failure may come after the failure.
+const reasonTimeout = 200 * time.Millisecond
+
 // Transport dials one port of one pod.
 type Transport struct {
 	config *rest.Config
@@ -150,12 +153,14 @@ func (c *conn) explain(err error) error {
 	if err == nil {
 		return nil
 	}
+	reason := time.NewTimer(reasonTimeout)
+	defer reason.Stop()
 	select {
 	case <-c.failed:
 		if c.failure != nil {
 			return c.failure
 		}
-	default:
+	case <-reason.C:
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"sync"
@@ -51,21 +52,22 @@ func (l *loadCounter) done(host string, err error) {
 	}
 }
 
-// load sends numbered requests over some connections for some time, or a number of them, and checks every answer.
-func load(ctx context.Context, flags *flag.FlagSet, args []string) (any, error) {
+// load sends numbered requests over some connections, until stdin ends, and checks every answer.
+func load(ctx context.Context, stdin io.Reader, flags *flag.FlagSet, args []string) (any, error) {
 	url := flags.String("url", "", "URL to get")
-	duration := flags.Duration("for", 0, "how long to send")
-	count := flags.Int("count", 0, "how many to send on each connection, instead of for some time")
+	count := flags.Int("count", 0, "how many each caller sends (default: until standard input ends)")
 	kept := flags.Int("kept", 0, "connections that are kept alive")
 	fresh := flags.Int("fresh", 0, "callers that open a connection for each request")
 	timeout := flags.Duration("timeout", 10*time.Second, "how long an answer may take")
 	pause := flags.Duration("pause", 2*time.Millisecond, "pause between two requests of a caller")
 	_ = flags.Parse(args) // it exits
-	sending := ctx
-	if *duration > 0 {
-		var cancel context.CancelFunc
-		sending, cancel = context.WithTimeout(ctx, *duration)
-		defer cancel()
+	sending, stop := context.WithCancel(ctx)
+	defer stop()
+	if *count == 0 {
+		go func() {
+			defer stop()
+			_, _ = io.Copy(io.Discard, stdin)
+		}()
 	}
 	counter := &loadCounter{Load: Load{Answered: make(map[string]int)}}
 	var callers sync.WaitGroup

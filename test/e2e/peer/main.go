@@ -84,8 +84,8 @@ func serve(ctx context.Context, args []string) error {
 	return service.Serve(ctx, *name, l)
 }
 
-// callTimeout bounds every caller that isn't told how long to go on.
-const callTimeout = 2 * time.Minute
+// callTimeout bounds every caller.
+const callTimeout = 20 * time.Minute
 
 var errUnexpected = errors.New("not what was expected")
 
@@ -93,7 +93,10 @@ func call(ctx context.Context, command string, args []string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	callers := map[string]func(context.Context, *flag.FlagSet, []string) (any, error){
-		"load": load, "transfer": transfer, "concurrent": concurrent,
+		"load": func(ctx context.Context, flags *flag.FlagSet, args []string) (any, error) {
+			return load(ctx, os.Stdin, flags, args)
+		},
+		"transfer": transfer, "concurrent": concurrent,
 		"digest": digest, "websocket": webSocket, "echo": echo, "datagram": datagram,
 	}
 	caller, ok := callers[command]

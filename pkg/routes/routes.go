@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package selector
+// Package routes tells where a Service leads: what its EndpointSlices say, as against what its selector asks for.
+package routes
 
 import (
 	"context"
@@ -19,9 +20,9 @@ import (
 // Service's name are somebody's own, and don't.
 const endpointSliceController = "endpointslice-controller.k8s.io"
 
-// AwaitRouted waits until a Service's EndpointSlices lead to the given pod and to no other. Nodes follow them within
+// AwaitTo waits until a Service's EndpointSlices lead to the given pod and to no other. Nodes follow them within
 // about a second.
-func AwaitRouted(ctx context.Context, client discoveryclient.DiscoveryV1Interface, namespace, service, pod string) error {
+func AwaitTo(ctx context.Context, client discoveryclient.DiscoveryV1Interface, namespace, service, pod string) error {
 	err := awaitRoutes(ctx, client, namespace, service, func(slices []*discoveryv1.EndpointSlice) bool {
 		return leads(slices, pod) && !leadsElsewhere(slices, pod)
 	})
@@ -31,8 +32,8 @@ func AwaitRouted(ctx context.Context, client discoveryclient.DiscoveryV1Interfac
 	return nil
 }
 
-// AwaitReleased waits until a Service's EndpointSlices don't lead to the given pod any more.
-func AwaitReleased(ctx context.Context, client discoveryclient.DiscoveryV1Interface, namespace, service, pod string) error {
+// AwaitFrom waits until a Service's EndpointSlices don't lead to the given pod any more.
+func AwaitFrom(ctx context.Context, client discoveryclient.DiscoveryV1Interface, namespace, service, pod string) error {
 	err := awaitRoutes(ctx, client, namespace, service, func(slices []*discoveryv1.EndpointSlice) bool {
 		return !leads(slices, pod)
 	})
