@@ -67,6 +67,9 @@ if (exec 3<>/dev/tcp/localhost/3002) 2>/dev/null; then die "something listens on
 say "The shop: a website that asks orders and redis"
 kubectl "${context[@]}" create namespace "$namespace" --dry-run=client -o yaml | kubectl "${context[@]}" apply -f - >/dev/null
 run kubectl "${context[@]}" apply -n "$namespace" -f examples/shop/manifests/
+if [ ! -e .cluster/images/shop-redis.tar ]; then # made where Debian's package is
+  run kubectl "${context[@]}" set image -n "$namespace" deployment/redis redis=redis:7
+fi
 run kubectl "${context[@]}" wait -n "$namespace" --for=condition=Available deployment --all --timeout=120s
 for _ in $(seq 100); do # until the Ingress controller has heard of it
   if page >/dev/null 2>&1; then break; fi

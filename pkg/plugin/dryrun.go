@@ -128,7 +128,7 @@ func (s *session) rehearse(ctx context.Context, spec *trafficproxy.Spec, patch [
 
 func (s *session) warnUnlessRestoring(restores bool) {
 	if !restores {
-		s.report.warns("you may not let the traffic-proxy restore service/%s by itself, should the session die: 'kubectl velo rbac' prints what that takes", s.name)
+		s.warnOfNoGrant()
 	}
 }
 

@@ -68,7 +68,7 @@ func dryRunIn(t *testing.T, client *fake.Clientset, options interceptOptions) (s
 
 func noGrants(a authorizationv1.ResourceAttributes) bool { return a.Group != rbacv1.GroupName }
 
-const notRestoring = "⚠ you may not let the traffic-proxy restore service/cart by itself, should the session die: 'kubectl velo rbac' prints what that takes\n"
+const notRestoring = "⚠ you may not create Roles in namespace shop: if this session dies, callers go on to their pods, but only 'kubectl velo restore' puts the selector of service/cart back; 'kubectl velo rbac' prints what is missing\n"
 
 func TestDryRunClient(t *testing.T) {
 	tests := []struct {

@@ -124,7 +124,7 @@ func (s *session) look(ctx context.Context, away time.Duration) error {
 		s.pause("was deleted")
 		return nil
 	}
-	if err := s.settleChanges(ctx, state); err != nil || s.paused {
+	if err := s.settleChanges(ctx, state); err != nil {
 		return err
 	}
 	return s.bringBack(ctx, state)
@@ -185,7 +185,7 @@ func (s *session) glance(ctx context.Context) (*glanced, error) {
 // traffic-proxy's own doing, and the session comes back; else somebody wanted it.
 func (s *session) withoutDeployment(ctx context.Context, state *glanced, away time.Duration) error {
 	switch {
-	case away >= s.options.grace:
+	case away >= s.options.grace && !s.paused:
 		return s.comeBack(ctx, away)
 	case state.service == nil:
 		return &endError{fmt.Errorf("service %s/%s and its traffic-proxy were deleted by somebody", s.namespace, s.name)}
@@ -268,7 +268,8 @@ func (s *session) pause(why string) {
 	s.report.warns("service/%s %s; that is left as it is, and the intercept pauses (--reassert would intercept it again)", s.name, why)
 }
 
-// bringBack makes sure that a traffic-proxy stands in and has its tunnel, or that nothing leads to it.
+// bringBack makes sure that the traffic-proxy has its tunnel and the Service leads to it, or that nothing does. While the
+// session pauses, only the tunnel is kept: without one, the traffic-proxy would take the session for dead.
 func (s *session) bringBack(ctx context.Context, state *glanced) error {
 	if state.pod == "" {
 		return s.standDown(ctx, "the traffic-proxy's pod has gone")
@@ -286,7 +287,7 @@ func (s *session) bringBack(ctx context.Context, state *glanced) error {
 		}
 		s.report.is("the tunnel was cut, and is open again")
 	}
-	if s.swapped {
+	if s.swapped || s.paused {
 		return nil
 	}
 	state.service.DeepCopyInto(s.service)

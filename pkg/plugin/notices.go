@@ -32,6 +32,12 @@ func (s *session) once() func(string) {
 	}
 }
 
+// warnOfNoGrant says what it means that the user may not let the traffic-proxy restore the Service by itself.
+func (s *session) warnOfNoGrant() {
+	s.report.warns("you may not create Roles in namespace %s: if this session dies, callers go on to their pods, but only "+
+		"'kubectl velo restore' puts the selector of service/%s back; 'kubectl velo rbac' prints what is missing", s.namespace, s.name)
+}
+
 // warnAboutSilence says at which local ports nobody listens yet. A COMMAND is about to.
 func (s *session) warnAboutSilence(ctx context.Context) {
 	if len(s.options.command) > 0 {

@@ -181,8 +181,7 @@ func (s *session) stage(ctx context.Context) error {
 		return err
 	}
 	if !restores {
-		s.report.warns("you may not create Roles in namespace %s: if this session dies, its callers go on to their pods, "+
-			"but only 'kubectl velo restore' puts the selector back (see 'kubectl velo rbac')", s.namespace)
+		s.warnOfNoGrant()
 	}
 	pod, err := trafficproxy.AwaitReady(ctx, s.client, s.spec, s.once())
 	if err != nil {

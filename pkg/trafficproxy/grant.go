@@ -12,11 +12,11 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubectl-velo/kubectl-velo/manifests"
-	"github.com/kubectl-velo/kubectl-velo/pkg/selector"
 )
 
 // grants are what lets the proxy restore its Service by itself.
@@ -56,30 +56,13 @@ func (s *Spec) grants(owner *appsv1.Deployment) (*grants, error) {
 
 // create creates the grants and reports whether the user may: RBAC lets nobody grant what they don't have themselves.
 func (g *grants) create(ctx context.Context, client kubernetes.Interface) (bool, error) {
-	namespace, options := g.role.Namespace, metav1.CreateOptions{FieldManager: selector.FieldManager}
-	for _, step := range []struct {
-		kind   string
-		create func() error
-	}{
-		{"role", func() error {
-			_, err := client.RbacV1().Roles(namespace).Create(ctx, g.role, options)
-			return err
-		}},
-		{"serviceaccount", func() error {
-			_, err := client.CoreV1().ServiceAccounts(namespace).Create(ctx, g.account, options)
-			return err
-		}},
-		{"rolebinding", func() error {
-			_, err := client.RbacV1().RoleBindings(namespace).Create(ctx, g.binding, options)
-			return err
-		}},
-	} {
-		err := step.create()
+	for _, object := range []runtime.Object{g.role, g.account, g.binding} {
+		err := create(ctx, client, object, metav1.CreateOptions{})
 		if apierrors.IsForbidden(err) {
 			return false, nil
 		}
 		if err != nil {
-			return false, fmt.Errorf("creating %s %s/%s: %w", step.kind, namespace, g.role.Name, err)
+			return false, err
 		}
 	}
 	return true, nil

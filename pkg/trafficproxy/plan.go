@@ -5,7 +5,6 @@ package trafficproxy
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -15,8 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
-
-	"github.com/kubectl-velo/kubectl-velo/pkg/selector"
 )
 
 // Objects returns what [Create] creates, as it is in the end, for a user who may let the proxy restore its Service by
@@ -61,10 +58,13 @@ func Rehearse(ctx context.Context, client kubernetes.Interface, spec *Spec) (cre
 	}
 	var problems []error
 	for _, object := range objects {
-		err := rehearse(ctx, client, object)
+		err := create(ctx, client, object, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		d, isDeployment := object.(*appsv1.Deployment)
+		_, isBinding := object.(*rbacv1.RoleBinding)
 		switch {
-		case err == nil:
+		case err == nil, isBinding && apierrors.IsNotFound(err):
+			// A binding's Role was but rehearsed, so that there are no rules to compare with the user's own. They were
+			// when the Role was rehearsed.
 			created = append(created, object)
 		case isGrant(object) && apierrors.IsForbidden(err):
 			return created, false, errors.Join(problems...) // nor are those that follow created then
@@ -84,40 +84,6 @@ func isGrant(object runtime.Object) bool {
 		return true
 	}
 	return false
-}
-
-func rehearse(ctx context.Context, client kubernetes.Interface, object runtime.Object) (err error) {
-	options := metav1.CreateOptions{FieldManager: selector.FieldManager, DryRun: []string{metav1.DryRunAll}}
-	var kind string
-	var named metav1.Object
-	switch o := object.(type) {
-	case *appsv1.Deployment:
-		kind, named = "deployment", o
-		_, err = client.AppsV1().Deployments(o.Namespace).Create(ctx, o, options)
-	case *corev1.Service:
-		kind, named = "service", o
-		_, err = client.CoreV1().Services(o.Namespace).Create(ctx, o, options)
-	case *corev1.ServiceAccount:
-		kind, named = "serviceaccount", o
-		_, err = client.CoreV1().ServiceAccounts(o.Namespace).Create(ctx, o, options)
-	case *rbacv1.Role:
-		kind, named = "role", o
-		_, err = client.RbacV1().Roles(o.Namespace).Create(ctx, o, options)
-	case *rbacv1.RoleBinding:
-		kind, named = "rolebinding", o
-		_, err = client.RbacV1().RoleBindings(o.Namespace).Create(ctx, o, options)
-		if apierrors.IsNotFound(err) {
-			// Its Role was but rehearsed, so that there are no rules to compare with the user's own. They were when the
-			// Role was rehearsed.
-			err = nil
-		}
-	default:
-		return fmt.Errorf("a %T can't be rehearsed", object)
-	}
-	if err != nil {
-		return fmt.Errorf("creating %s %s/%s: %w", kind, named.GetNamespace(), named.GetName(), err)
-	}
-	return nil
 }
 
 // PodLabels are all labels of the proxy's pod.

@@ -128,16 +128,11 @@ func (s *Spec) start(ctx context.Context, client kubernetes.Interface, d *appsv1
 // MarkTakenOver tells a session, on its Deployment, who takes its Service over. A Deployment of another session is left
 // alone; one that doesn't exist is no error.
 func MarkTakenOver(ctx context.Context, client kubernetes.Interface, namespace, name, session, by string) error {
-	deployments := client.AppsV1().Deployments(namespace)
-	d, err := deployments.Get(ctx, name, metav1.GetOptions{})
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil
-	case err != nil:
-		return fmt.Errorf("reading deployment %s/%s: %w", namespace, name, err)
-	case d.Labels[selector.SessionLabel] != session:
-		return nil
+	d, err := ofSession(ctx, client, namespace, name, session)
+	if d == nil {
+		return err
 	}
+	deployments := client.AppsV1().Deployments(namespace)
 	body, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"uid": d.UID, "annotations": map[string]string{TakenOverAnnotation: by}},
 	})
@@ -154,16 +149,11 @@ func MarkTakenOver(ctx context.Context, client kubernetes.Interface, namespace, 
 // Delete deletes the traffic-proxy of a session, and waits until it has gone with everything it owns and has let its
 // callers go. A Deployment of another session is left alone; one that doesn't exist is no error.
 func Delete(ctx context.Context, client kubernetes.Interface, namespace, name, session string) error {
-	deployments := client.AppsV1().Deployments(namespace)
-	d, err := deployments.Get(ctx, name, metav1.GetOptions{})
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil
-	case err != nil:
-		return fmt.Errorf("reading deployment %s/%s: %w", namespace, name, err)
-	case d.Labels[selector.SessionLabel] != session:
-		return nil
+	d, err := ofSession(ctx, client, namespace, name, session)
+	if d == nil {
+		return err
 	}
+	deployments := client.AppsV1().Deployments(namespace)
 	// In the foreground, it is there until its pod has gone, so that its end is the end of everything.
 	foreground := metav1.DeletePropagationForeground
 	err = deployments.Delete(ctx, name, metav1.DeleteOptions{
@@ -174,6 +164,20 @@ func Delete(ctx context.Context, client kubernetes.Interface, namespace, name, s
 		return fmt.Errorf("deleting deployment %s/%s: %w", namespace, name, err)
 	}
 	return awaitGone(ctx, client, d)
+}
+
+// ofSession returns a Deployment if it exists and is the session's, or nil.
+func ofSession(ctx context.Context, client kubernetes.Interface, namespace, name, session string) (*appsv1.Deployment, error) {
+	d, err := client.AppsV1().Deployments(namespace).Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("reading deployment %s/%s: %w", namespace, name, err)
+	case d.Labels[selector.SessionLabel] != session:
+		return nil, nil
+	}
+	return d, nil
 }
 
 func awaitGone(ctx context.Context, client kubernetes.Interface, d *appsv1.Deployment) error {

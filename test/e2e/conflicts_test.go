@@ -6,7 +6,6 @@ package e2e
 
 import (
 	"strings"
-	"syscall"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,8 +19,7 @@ func TestTakeOver(t *testing.T) {
 	l := startLocal(t)
 	was := e.serviceBytes("web")
 	r := e.startLoad("http://web/")
-	first := e.start("intercept", "svc/web", port(1, "http"))
-	first.says("intercepted")
+	first := e.intercept("web", port(1, "http"))
 	e.fails(1, []string{"intercept", "svc/web"}, "already intercepted by", "--take-over")
 	second := e.start("intercept", "svc/web", port(l.http, "http"), "--take-over")
 	second.says("taking service/web over from")
@@ -29,8 +27,7 @@ func TestTakeOver(t *testing.T) {
 	first.ends(1)
 	second.says("intercepted")
 	e.answeredBy("http://web/", localName)
-	second.signal(syscall.SIGINT)
-	second.ends(0)
+	second.interrupt()
 	r.stop(0)
 	e.sameService("web", was)
 	e.nothingLeft()
@@ -69,8 +66,7 @@ func TestSimultaneousIntercepts(t *testing.T) {
 		t.Fatal("both have ended")
 	}
 	winner.says("intercepted")
-	winner.signal(syscall.SIGINT)
-	winner.ends(0)
+	winner.interrupt()
 	e.sameService("web", was)
 	e.nothingLeft()
 }
@@ -106,8 +102,7 @@ func TestForeignEdit(t *testing.T) {
 			} else {
 				e.answeredBy("http://web/", "web-")
 			}
-			v.signal(syscall.SIGINT)
-			v.ends(0)
+			v.interrupt()
 			service, err := e.client.CoreV1().Services(e.namespace).Get(t.Context(), "web", metav1.GetOptions{})
 			if err != nil {
 				t.Fatal(err)
@@ -126,8 +121,7 @@ func TestServiceRecreated(t *testing.T) {
 	e := newEnv(t, nil)
 	e.deployWeb()
 	l := startLocal(t)
-	v := e.start("intercept", "svc/web", port(l.http, "http"))
-	v.says("intercepted")
+	v := e.intercept("web", port(l.http, "http"))
 	service, err := e.client.CoreV1().Services(e.namespace).Get(t.Context(), "web", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -143,8 +137,7 @@ func TestServiceRecreated(t *testing.T) {
 	was := e.serviceBytes("web")
 	e.served("http://web/")
 	e.answeredBy("http://web/", "web-")
-	v.signal(syscall.SIGINT)
-	v.ends(0)
+	v.interrupt()
 	e.sameService("web", was)
 	e.nothingLeft()
 }
@@ -154,8 +147,7 @@ func TestNamespaceDeleted(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t, nil)
 	e.deployWeb()
-	v := e.start("intercept", "svc/web", port(1, "http"))
-	v.says("intercepted")
+	v := e.intercept("web", port(1, "http"))
 	if err := e.client.CoreV1().Namespaces().Delete(t.Context(), e.namespace, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}

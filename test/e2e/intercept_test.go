@@ -57,8 +57,7 @@ func TestSecondInterruptPrintsTheRepair(t *testing.T) {
 	e.deployWeb()
 	l := startLocal(t)
 	was := e.serviceBytes("web")
-	v := e.start("intercept", "svc/web", port(l.http, "http"))
-	v.says("intercepted")
+	v := e.intercept("web", port(l.http, "http"))
 	v.signal(syscall.SIGINT)
 	v.says("◎ restoring") // two signals of a kind that are both pending are one
 	v.signal(syscall.SIGINT)
@@ -82,8 +81,7 @@ func TestKilledSession(t *testing.T) {
 	e.deployWeb()
 	l := startLocal(t)
 	was := e.serviceBytes("web")
-	v := e.start("intercept", "svc/web", port(l.http, "http"))
-	v.says("intercepted")
+	v := e.intercept("web", port(l.http, "http"))
 	e.answeredBy("http://web/", localName)
 	v.signal(syscall.SIGKILL)
 	v.ends(-1)
@@ -131,11 +129,9 @@ func TestThroughIngress(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.pageFrom(url, host, "web-")
-	v := e.start("intercept", "svc/web", port(l.http, "http"))
-	v.says("intercepted")
+	v := e.intercept("web", port(l.http, "http"))
 	e.pageFrom(url, host, localName)
-	v.signal(syscall.SIGINT)
-	v.ends(0)
+	v.interrupt()
 	e.pageFrom(url, host, "web-")
 }
 
@@ -185,8 +181,7 @@ func TestSessionEndsByItself(t *testing.T) {
 	})
 	t.Run("ttl", func(t *testing.T) {
 		sub := e.within(t)
-		v := sub.start("intercept", "svc/web", "--ttl", "2s")
-		v.says("intercepted")
+		v := sub.intercept("web", "--ttl", "2s")
 		status, err := sub.kubectl("velo", "status", "--no-headers")
 		if err != nil || !strings.Contains(status, " in ") {
 			t.Errorf("status says %q, %v", status, err)
@@ -226,8 +221,7 @@ func TestTargetPorts(t *testing.T) {
 			v := sub.start("intercept", "svc/"+test.service, port(l.http, test.remote))
 			v.says("intercepted")
 			sub.answeredBy(test.url, localName)
-			v.signal(syscall.SIGINT)
-			v.ends(0)
+			v.interrupt()
 			sub.sameService(test.service, was)
 			sub.nothingLeft()
 			sub.answeredBy(test.url, test.service+"-")
@@ -262,8 +256,7 @@ func TestOtherPortsPassThrough(t *testing.T) {
 	v := e.start("intercept", "svc/two", port(l.http, "http"))
 	v.says("9000 (echo) stays with its pods, 9002 (datagrams) stays with its pods")
 	check(localName)
-	v.signal(syscall.SIGINT)
-	v.ends(0)
+	v.interrupt()
 	check("two-")
 }
 
@@ -277,7 +270,6 @@ func TestLocalProcessDown(t *testing.T) {
 	v.says("intercepted")
 	e.answeredBy("http://web/", "web-")
 	v.says("localhost:1 refused")
-	v.signal(syscall.SIGINT)
-	v.ends(0)
+	v.interrupt()
 	e.nothingLeft()
 }

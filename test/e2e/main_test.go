@@ -57,7 +57,8 @@ type env struct {
 	config     *rest.Config
 	client     kubernetes.Interface
 	namespace  string
-	kubeconfig string // another one than the suite's, if not empty
+	kubeconfig string   // another one than the suite's, if not empty
+	via        []string // what the plugin is run through
 }
 
 // newEnv makes a namespace that goes with the test. Labels are those of the namespace.

@@ -5,7 +5,9 @@
 package e2e
 
 import (
+	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -172,14 +174,47 @@ func TestPermissions(t *testing.T) {
 	t.Run("edit", func(t *testing.T) {
 		u := e.as(t, "editor", "edit")
 		was := e.serviceBytes("web")
-		v := u.start("intercept", "svc/web", port(l.http, "http"))
-		v.says("intercepted")
+		v := u.intercept("web", port(l.http, "http"))
+		if said := v.output.String(); strings.Count(said, "you may not create Roles") != 1 || !strings.Contains(said, "kubectl velo rbac") {
+			t.Errorf("it doesn't say once that the selector can't restore itself:\n%s", said)
+		}
 		e.within(t).answeredBy("http://web/", localName)
-		v.signal(syscall.SIGINT)
-		v.ends(0)
+		v.interrupt()
 		e.within(t).sameService("web", was)
 		e.within(t).nothingLeft()
 	})
+}
+
+// A user with exactly what rbac prints gets everything: a session of theirs that dies is undone without them.
+func TestPrintedRoleIsEnough(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, nil)
+	e.deployWeb()
+	l := startLocal(t)
+	u := e.as(t, "dev", "")
+	role, err := e.kubectl("velo", "rbac", "--serviceaccount", e.namespace+":dev")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "role.yaml")
+	if err := os.WriteFile(path, []byte(role), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.kubectl("apply", "-f", path); err != nil {
+		t.Fatal(err)
+	}
+	was := e.serviceBytes("web")
+	v := u.intercept("web", port(l.http, "http"), graceFlag())
+	e.answeredBy("http://web/", localName)
+	if status, err := u.kubectl("velo", "status", "-o", "name"); err != nil || status != "service/web\n" {
+		t.Errorf("status says %q, %v", status, err)
+	}
+	v.signal(syscall.SIGKILL)
+	v.ends(-1)
+	t.Logf("restored in %v", e.restoredIn("web", was, grace+restoreSlack))
+	u.intercept("web", port(l.http, "http")).interrupt()
+	e.sameService("web", was)
+	e.nothingLeft()
 }
 
 // as returns the environment of a user of its own, with one ClusterRole in the namespace, or none.

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 
 	"k8s.io/client-go/rest"
@@ -26,12 +25,10 @@ func TestTraffic(t *testing.T) {
 	e := newEnv(t, nil)
 	e.deployWeb()
 	l := startLocal(t)
-	v := e.start("intercept", "svc/web", port(l.http, "http"), port(l.echo, "echo"), port(l.digest, "digest"))
-	v.says("intercepted")
+	v := e.intercept("web", port(l.http, "http"), port(l.echo, "echo"), port(l.digest, "digest"))
 	e.answeredBy("http://web/", localName)
 	e.traffic(t)
-	v.signal(syscall.SIGINT)
-	v.ends(0)
+	v.interrupt()
 	e.nothingLeft()
 }
 
@@ -101,14 +98,12 @@ func TestFallbackToSPDY(t *testing.T) {
 	}, e.kubeconfig); err != nil {
 		t.Fatal(err)
 	}
-	v := e.start("intercept", "svc/web", port(l.http, "http"), port(l.echo, "echo"), port(l.digest, "digest"))
-	v.says("intercepted")
+	v := e.intercept("web", port(l.http, "http"), port(l.echo, "echo"), port(l.digest, "digest"))
 	direct.answeredBy("http://web/", localName)
 	direct.traffic(t)
 	if webSocket.Load() != 1 || spdy.Load() != 1 {
 		t.Errorf("%d attempts with WebSocket and %d with SPDY, instead of one each", webSocket.Load(), spdy.Load())
 	}
-	v.signal(syscall.SIGINT)
-	v.ends(0)
+	v.interrupt()
 	direct.nothingLeft()
 }

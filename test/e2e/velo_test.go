@@ -55,7 +55,8 @@ func (b *syncBuffer) String() string {
 func (e *env) start(args ...string) *velo {
 	e.Helper()
 	v := &velo{env: e, ended: make(chan struct{})}
-	v.cmd = exec.Command("kubectl", e.flags(append([]string{"velo"}, args...))...)
+	command := append(slices.Concat(e.via, []string{"kubectl"}), e.flags(append([]string{"velo"}, args...))...)
+	v.cmd = exec.Command(command[0], command[1:]...)
 	v.cmd.Stdout, v.cmd.Stderr = &v.output, &v.output
 	if err := v.cmd.Start(); err != nil {
 		e.Fatal(err)
@@ -76,6 +77,21 @@ func (e *env) start(args ...string) *velo {
 		}
 	})
 	return v
+}
+
+// intercept starts an intercept of a Service and waits until it is on.
+func (e *env) intercept(name string, args ...string) *velo {
+	e.Helper()
+	v := e.start(append([]string{"intercept", "svc/" + name}, args...)...)
+	v.says("intercepted")
+	return v
+}
+
+// interrupt ends a session as Ctrl-C does, and waits until it has ended well.
+func (v *velo) interrupt() {
+	v.Helper()
+	v.signal(syscall.SIGINT)
+	v.ends(0)
 }
 
 // says waits until the plugin has said something.

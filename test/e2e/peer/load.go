@@ -52,10 +52,11 @@ func (l *loadCounter) done(host string, err error) {
 	}
 }
 
-// load sends numbered requests over some connections, until stdin ends, and checks every answer.
+// load sends numbered requests over some connections, until it has sent enough, and checks every answer.
 func load(ctx context.Context, stdin io.Reader, flags *flag.FlagSet, args []string) (any, error) {
 	url := flags.String("url", "", "URL to get")
 	count := flags.Int("count", 0, "how many each caller sends (default: until standard input ends)")
+	duration := flags.Duration("for", 0, "how long to send, instead of until standard input ends")
 	kept := flags.Int("kept", 0, "connections that are kept alive")
 	fresh := flags.Int("fresh", 0, "callers that open a connection for each request")
 	timeout := flags.Duration("timeout", 10*time.Second, "how long an answer may take")
@@ -63,7 +64,11 @@ func load(ctx context.Context, stdin io.Reader, flags *flag.FlagSet, args []stri
 	_ = flags.Parse(args) // it exits
 	sending, stop := context.WithCancel(ctx)
 	defer stop()
-	if *count == 0 {
+	switch {
+	case *duration > 0:
+		sending, stop = context.WithTimeout(sending, *duration)
+		defer stop()
+	case *count == 0:
 		go func() {
 			defer stop()
 			_, _ = io.Copy(io.Discard, stdin)

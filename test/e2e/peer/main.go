@@ -28,7 +28,7 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, "usage: peer serve|wait|load|transfer|concurrent|digest|websocket|echo|datagram [flags]")
+		fmt.Fprintln(os.Stderr, "usage: peer serve|wait|load|transfer|concurrent|digest|websocket|echo|datagram|hold|idle [flags]")
 		return 2
 	}
 	var err error
@@ -95,6 +95,12 @@ func call(ctx context.Context, command string, args []string) error {
 	callers := map[string]func(context.Context, *flag.FlagSet, []string) (any, error){
 		"load": func(ctx context.Context, flags *flag.FlagSet, args []string) (any, error) {
 			return load(ctx, os.Stdin, flags, args)
+		},
+		"idle": func(ctx context.Context, flags *flag.FlagSet, args []string) (any, error) {
+			return idle(ctx, os.Stdin, os.Stderr, flags, args)
+		},
+		"hold": func(ctx context.Context, flags *flag.FlagSet, args []string) (any, error) {
+			return hold(ctx, os.Stderr, flags, args)
 		},
 		"transfer": transfer, "concurrent": concurrent,
 		"digest": digest, "websocket": webSocket, "echo": echo, "datagram": datagram,
