@@ -90,8 +90,10 @@ func (c *Cluster) build(ctx context.Context, b build) error {
 		return nil
 	}
 	return c.out.DoLong(b.what, b.expect, func() error {
-		args := append([]string{"build", "-C", c.source(b.dir), "-trimpath", "-buildvcs=false",
-			"-ldflags=-s -w " + b.ldflags, "-o", c.bin("") + "/"}, b.packages...)
+		args := append([]string{
+			"build", "-C", c.source(b.dir), "-trimpath", "-buildvcs=false",
+			"-ldflags=-s -w " + b.ldflags, "-o", c.bin("") + "/",
+		}, b.packages...)
 		cmd := goCommand(ctx, args...)
 		if err := run(cmd); err != nil {
 			return err

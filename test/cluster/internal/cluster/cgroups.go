@@ -41,12 +41,12 @@ func makeCgroups() error {
 		if err != nil {
 			return err
 		}
-		enable := ""
-		for _, c := range strings.Fields(string(controllers)) {
-			enable += " +" + c
+		var enable strings.Builder
+		for c := range strings.FieldsSeq(string(controllers)) {
+			enable.WriteString(" +" + c)
 		}
 		for _, dir := range []string{h, dir} {
-			if err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte(enable), 0o644); err != nil {
+			if err := os.WriteFile(filepath.Join(dir, "cgroup.subtree_control"), []byte(enable.String()), 0o644); err != nil {
 				return fmt.Errorf("handing down cgroup controllers: %w", err)
 			}
 		}

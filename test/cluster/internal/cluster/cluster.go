@@ -101,7 +101,8 @@ func (c *Cluster) IngressURLFile() string { return filepath.Join(c.Dir(), "ingre
 func (c *Cluster) bin(program string) string    { return filepath.Join(c.Dir(), "bin", program) }
 func (c *Cluster) image(file string) string     { return filepath.Join(c.Dir(), "images", file) }
 func (c *Cluster) logFile(daemon string) string { return filepath.Join(c.Dir(), "logs", daemon+".log") }
-func (c *Cluster) source(dir string) string     { return filepath.Join(c.repo, "test", "cluster", dir) }
+
+func (c *Cluster) source(dir string) string { return filepath.Join(c.repo, "test", "cluster", dir) }
 
 func runPath(elem ...string) string   { return filepath.Join(append([]string{RunDir}, elem...)...) }
 func statePath(elem ...string) string { return filepath.Join(append([]string{StateDir}, elem...)...) }

@@ -122,7 +122,8 @@ func TestAwait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start, calls := time.Now(), 0
 		err := await(t.Context(), "it", time.Minute, func(context.Context) error {
-			if calls++; calls < 4 {
+			calls++
+			if calls < 4 {
 				return notYet
 			}
 			return nil

@@ -9,7 +9,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"strconv"
 
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -48,8 +50,10 @@ func (c *Cluster) writeCredentials(laptopAPI string) error {
 	}
 
 	for file, hosts := range map[string][]string{
-		"apiserver": {"localhost", "127.0.0.1", nodeIP, serviceIP, "kubernetes", "kubernetes.default",
-			"kubernetes.default.svc", "kubernetes.default.svc.cluster.local"},
+		"apiserver": {
+			"localhost", "127.0.0.1", nodeIP, serviceIP, "kubernetes", "kubernetes.default",
+			"kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
+		},
 		"kubelet-serving": {nodeName, nodeIP},
 	} {
 		p, err := ca.server(file, hosts...)
@@ -68,7 +72,7 @@ func (c *Cluster) writeCredentials(laptopAPI string) error {
 		return err
 	}
 
-	inside := fmt.Sprintf("https://%s:%d", nodeIP, apiPort)
+	inside := "https://" + net.JoinHostPort(nodeIP, strconv.Itoa(apiPort))
 	for _, u := range []struct {
 		user   string
 		groups []string

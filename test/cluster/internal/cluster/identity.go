@@ -64,7 +64,7 @@ func (id identity) signal(sig os.Signal) error {
 	if err != nil || !id.alive() {
 		return nil
 	}
-	defer p.Release()
+	defer func() { _ = p.Release() }() // gives back a handle, nothing more
 	if err := p.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("signalling process %d: %w", id.PID, err)
 	}

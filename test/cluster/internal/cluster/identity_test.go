@@ -100,7 +100,9 @@ func TestSignalSparesAnotherProcess(t *testing.T) {
 	if err := id.signal(os.Kill); err != nil {
 		t.Error(err)
 	}
-	<-ended
+	if err := <-ended; err == nil {
+		t.Error("a process that was killed has ended well")
+	}
 	if id.alive() {
 		t.Error("alive after it was killed and reaped")
 	}

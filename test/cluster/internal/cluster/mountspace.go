@@ -44,15 +44,16 @@ func makeMountspace(ctx context.Context) error {
 			return err
 		}
 	}
-	script := "set -e\n"
+	var script strings.Builder
+	script.WriteString("set -e\n")
 	for _, dir := range ownDirs {
 		own := statePath("own", strings.ReplaceAll(dir[1:], "/", "-"))
 		if err := os.MkdirAll(own, 0o755); err != nil {
 			return err
 		}
-		script += fmt.Sprintf("mount --bind %s %s\n", own, dir)
+		fmt.Fprintf(&script, "mount --bind %s %s\n", own, dir)
 	}
-	return run(exec.CommandContext(ctx, "unshare", "--mount="+mountspaceFile, "sh", "-c", script))
+	return run(exec.CommandContext(ctx, "unshare", "--mount="+mountspaceFile, "sh", "-c", script.String()))
 }
 
 // makeMountPoints makes the directories of ownDirs that the machine does not have, and notes which before it does.

@@ -35,7 +35,7 @@ func await(ctx context.Context, what string, timeout time.Duration, check func(c
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			if cause := context.Cause(ctx); cause != context.DeadlineExceeded {
+			if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) {
 				return fmt.Errorf("waiting for %s: %w", what, cause)
 			}
 			return fmt.Errorf("waiting for %s: not within %s: %w", what, timeout, err)

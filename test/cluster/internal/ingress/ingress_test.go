@@ -83,23 +83,45 @@ func TestRoutes(t *testing.T) {
 		{"none", nil, []string{"*:"}},
 		{"root", []*networkingv1.Ingress{ingress("a", 0, "/ cart:80")}, []string{"*: /→10.96.0.1:80"}},
 		{"no path is the root", []*networkingv1.Ingress{ingress("a", 0, "x cart:80")}, []string{"*:", "x: /→10.96.0.1:80"}},
-		{"a prefix is of elements", []*networkingv1.Ingress{ingress("a", 0, "/shop/ cart:http")},
-			[]string{"*: =/shop→10.96.0.1:80 /shop/→10.96.0.1:80"}},
+		{
+			"a prefix is of elements",
+			[]*networkingv1.Ingress{ingress("a", 0, "/shop/ cart:http")},
+			[]string{"*: =/shop→10.96.0.1:80 /shop/→10.96.0.1:80"},
+		},
 		{"exact", []*networkingv1.Ingress{ingress("a", 0, "=/shop cart:metrics")}, []string{"*: =/shop→10.96.0.1:9090"}},
-		{"exact before a prefix that is older", []*networkingv1.Ingress{ingress("a", 1, "/shop cart:80"), ingress("b", 0, "=/shop web:80")},
-			[]string{"*: =/shop→10.96.0.2:80 /shop/→10.96.0.1:80"}},
-		{"the older has it", []*networkingv1.Ingress{ingress("a", 0, "/ cart:80"), ingress("b", 1, "/ web:80")},
-			[]string{"*: /→10.96.0.2:80"}},
-		{"of one age, the first by name", []*networkingv1.Ingress{ingress("b", 0, "/ web:80"), ingress("a", 0, "/ cart:80")},
-			[]string{"*: /→10.96.0.1:80"}},
-		{"without a host is for all hosts", []*networkingv1.Ingress{ingress("a", 0, "x/cart cart:80"), ingress("b", 0, "/ web:80")},
-			[]string{"*: /→10.96.0.2:80", "x: /→10.96.0.2:80 =/cart→10.96.0.1:80 /cart/→10.96.0.1:80"}},
-		{"a default comes after all rules", []*networkingv1.Ingress{fallback, ingress("b", 0, "x/ cart:80")},
-			[]string{"*: /→10.96.0.2:80", "x: /→10.96.0.1:80"}},
+		{
+			"exact before a prefix that is older",
+			[]*networkingv1.Ingress{ingress("a", 1, "/shop cart:80"), ingress("b", 0, "=/shop web:80")},
+			[]string{"*: =/shop→10.96.0.2:80 /shop/→10.96.0.1:80"},
+		},
+		{
+			"the older has it",
+			[]*networkingv1.Ingress{ingress("a", 0, "/ cart:80"), ingress("b", 1, "/ web:80")},
+			[]string{"*: /→10.96.0.2:80"},
+		},
+		{
+			"of one age, the first by name",
+			[]*networkingv1.Ingress{ingress("b", 0, "/ web:80"), ingress("a", 0, "/ cart:80")},
+			[]string{"*: /→10.96.0.1:80"},
+		},
+		{
+			"without a host is for all hosts",
+			[]*networkingv1.Ingress{ingress("a", 0, "x/cart cart:80"), ingress("b", 0, "/ web:80")},
+			[]string{"*: /→10.96.0.2:80", "x: /→10.96.0.2:80 =/cart→10.96.0.1:80 /cart/→10.96.0.1:80"},
+		},
+		{
+			"a default comes after all rules",
+			[]*networkingv1.Ingress{fallback, ingress("b", 0, "x/ cart:80")},
+			[]string{"*: /→10.96.0.2:80", "x: /→10.96.0.1:80"},
+		},
 		{"another class", []*networkingv1.Ingress{foreign}, []string{"*:"}},
-		{"no such Service, port or address", []*networkingv1.Ingress{
-			ingress("a", 0, "=/a absent:80", "=/b cart:81", "=/c headless:80", "=/d external:80")},
-			[]string{"*: =/a→ =/b→ =/c→ =/d→"}},
+		{
+			"no such Service, port or address",
+			[]*networkingv1.Ingress{
+				ingress("a", 0, "=/a absent:80", "=/b cart:81", "=/c headless:80", "=/d external:80"),
+			},
+			[]string{"*: =/a→ =/b→ =/c→ =/d→"},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []string
@@ -136,7 +158,7 @@ func TestNginx(t *testing.T) {
 	defer backend.Close()
 	target := backend.Listener.Addr().String()
 
-	dir, err := os.MkdirTemp("", "nginx") // short: a unix socket's path is
+	dir, err := os.MkdirTemp("", "nginx") //nolint:usetesting // t.TempDir's path is too long for a unix socket's
 	if err != nil {
 		t.Fatal(err)
 	}

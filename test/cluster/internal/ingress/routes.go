@@ -64,7 +64,7 @@ func routes(ingresses []*networkingv1.Ingress, services lookup) []server {
 	}
 	hosts[""] = append(hosts[""], defaults...)
 
-	var servers []server
+	servers := make([]server, 0, len(hosts))
 	for host, own := range hosts {
 		// A rule without a host is for all of them, where the host's own say nothing.
 		if host != "" {

@@ -37,7 +37,7 @@ func serve(t *testing.T, target string) net.Addr {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- Serve(ctx, l, target) }()
 	t.Cleanup(func() {
