@@ -145,7 +145,6 @@ func (o *rbacOptions) binding() ([]byte, error) {
 		TypeMeta: metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "RoleBinding"},
 		ObjectMeta: metav1.ObjectMeta{
 			Name: userRole, Namespace: o.namespace,
-			Labels: map[string]string{"app.kubernetes.io/managed-by": "kubectl-velo"},
 		},
 		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: userRole},
 		Subjects: o.subjects,
