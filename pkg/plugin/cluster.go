@@ -55,6 +55,11 @@ func connect(flags *genericclioptions.ConfigFlags) (*cluster, error) {
 	return c, nil
 }
 
+// restoreCommand is the command that undoes what a dead session left of a Service's intercept.
+func (c *cluster) restoreCommand(service string) string {
+	return fmt.Sprintf("kubectl velo restore svc/%s -n %s%s", service, c.namespace, c.flags)
+}
+
 // serviceNames reads arguments of the form svc/NAME.
 func serviceNames(args []string) ([]string, error) {
 	names := make([]string, 0, len(args))

@@ -26,12 +26,12 @@ type link struct {
 
 func newLink(cut func()) *link { return &link{cut: cut} }
 
-// open opens a tunnel in the place of the one before.
-func (l *link) open(ctx context.Context, transport proxy.Transport, pod string, session proxy.Session) error {
+// open opens a tunnel in the place of the one before, and returns how many connections went to the cluster meanwhile.
+func (l *link) open(ctx context.Context, transport proxy.Transport, pod string, session proxy.Session) (passed int64, err error) {
 	l.close()
 	t, err := proxy.Connect(ctx, transport, session)
 	if err != nil {
-		return fmt.Errorf("opening the tunnel: %w", err)
+		return 0, fmt.Errorf("opening the tunnel: %w", err)
 	}
 	serving, end := context.WithCancel(context.WithoutCancel(ctx))
 	l.mu.Lock()
@@ -48,7 +48,7 @@ func (l *link) open(ctx context.Context, transport proxy.Transport, pod string, 
 			l.cut()
 		}
 	})
-	return nil
+	return t.Passed, nil
 }
 
 // to reports whether a tunnel to the pod is open.

@@ -3,6 +3,8 @@
 package plugin
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -162,34 +164,39 @@ func choosePorts(service string, ports []servicePort, flags []portFlag) ([]inter
 		return all, nil
 	}
 	var chosen []interceptedPort
+	var problems []error
 	for _, flag := range flags {
 		found, err := findPort(service, ports, flag.remote)
 		if err != nil {
-			return nil, err
+			problems = append(problems, err)
+			continue
 		}
+		more := make([]interceptedPort, 0, len(found))
 		for _, port := range found {
-			local := flag.local
-			if local == 0 {
-				local = port.container
-			}
-			for _, earlier := range chosen {
-				switch {
-				case earlier.container == port.container:
-					return nil, usageErrorf("--port names port %s of service %s twice", port.title(), service)
-				case earlier.local == local:
-					return nil, usageErrorf("--port gives local port %d to two ports of service %s", local, service)
-				}
-			}
+			more = append(more, interceptedPort{port, cmp.Or(flag.local, port.container)})
 		}
-		for _, port := range found {
-			local := flag.local
-			if local == 0 {
-				local = port.container
-			}
-			chosen = append(chosen, interceptedPort{port, local})
-		}
+		problems = append(problems, clash(service, chosen, more))
+		chosen = append(chosen, more...)
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, err
 	}
 	return chosen, nil
+}
+
+// clash says why the ports of one flag can't be added to those of the flags before it, if so.
+func clash(service string, chosen, more []interceptedPort) error {
+	for _, port := range more {
+		for _, earlier := range chosen {
+			switch {
+			case earlier.container == port.container:
+				return usageErrorf("--port names port %s of service %s twice", port.title(), service)
+			case earlier.local == port.local:
+				return usageErrorf("--port gives local port %d to two ports of service %s", port.local, service)
+			}
+		}
+	}
+	return nil
 }
 
 // findPort returns the ports that remote may mean. More than one of them are ports that lead to the same container

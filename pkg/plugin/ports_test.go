@@ -311,6 +311,14 @@ func TestChoosePorts(t *testing.T) {
 	}
 }
 
+// What is wrong with several flags is said of all of them.
+func TestChoosePortsAllProblems(t *testing.T) {
+	_, err := choosePorts("shop/cart", shop(), []portFlag{{remote: "1234"}, {remote: "dns"}, {local: 5, remote: "admin"}})
+	if err == nil || !strings.Contains(err.Error(), "no port 1234") || !strings.Contains(err.Error(), "53 (dns)") {
+		t.Errorf("choosePorts: %v", err)
+	}
+}
+
 func TestChoosePortsOnlyUDP(t *testing.T) {
 	ports := servicePorts(&corev1.Service{Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{udp(port("dns", 53, byNumber(53)))}}}, nil)
 	if got, err := choosePorts("shop/dns", ports, nil); err == nil || err.Error() != "service shop/dns has no TCP port: UDP can't be intercepted" {

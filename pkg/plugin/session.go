@@ -92,10 +92,8 @@ func whoami() (string, error) {
 	return u.Username + "@" + host, nil
 }
 
-// repair is the command that undoes what a dead session left.
-func (s *session) repair() string {
-	return fmt.Sprintf("kubectl velo restore svc/%s -n %s%s", s.name, s.namespace, s.flags)
-}
+// repair is the command that undoes what this session would leave, if it died.
+func (s *session) repair() string { return s.restoreCommand(s.name) }
 
 // run intercepts the Service until ctx or the session's own end, and undoes everything on every path.
 func (s *session) run(ctx context.Context) error {
@@ -210,7 +208,11 @@ func (s *session) connect(ctx context.Context) error {
 	for _, port := range s.ports {
 		local[port.container] = port.address()
 	}
-	return s.link.open(ctx, s.transport(s.pod), s.pod, proxy.Session{ID: s.id, Local: local, Refused: s.refusals()})
+	passed, err := s.link.open(ctx, s.transport(s.pod), s.pod, proxy.Session{ID: s.id, Local: local, Refused: s.refusals()})
+	if passed > 0 {
+		s.report.warns("%d connections went to the cluster while there was no tunnel", passed)
+	}
+	return err
 }
 
 // connectAtLast opens the tunnel as soon as that works: a pod counts as ready from the moment its container runs, which is

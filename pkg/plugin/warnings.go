@@ -8,8 +8,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/duration"
 )
 
 // warnings says what the user should know before anything changes, a line for each. None of it forbids the intercept, and
@@ -23,6 +25,23 @@ func (s *session) warnings(ctx context.Context, pods []corev1.Pod) []string {
 			then = "it is intercepted again, for --reassert says so"
 		}
 		all = append(all, fmt.Sprintf("service/%s is kept in line by %s: should that set the selector back, %s", s.name, owner, then))
+	}
+	return append(all, s.ownWarnings(ctx)...)
+}
+
+// ownWarnings are about other Services of the namespace that this user intercepts. Whether such a session is alive, its
+// annotation doesn't tell; the user may have forgotten one that isn't.
+func (s *session) ownWarnings(ctx context.Context) []string {
+	list, _, err := s.intercepts(ctx, s.namespace)
+	if err != nil {
+		return nil
+	}
+	var all []string
+	for _, item := range list.Items {
+		if item.Owner == s.owner && item.Name != s.name {
+			all = append(all, fmt.Sprintf("service/%s is intercepted by you, too, for %s: if that session is dead, run '%s'",
+				item.Name, duration.HumanDuration(time.Since(item.Since.Time)), s.restoreCommand(item.Name)))
+		}
 	}
 	return all
 }

@@ -158,6 +158,23 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
+// A user is reminded of other intercepts of theirs, and not of anybody else's.
+func TestOwnWarnings(t *testing.T) {
+	client := fake.NewClientset(service("shop", "orders", annotation), service("shop", "cart", ""), service("bank", "ledger", annotation))
+	for owner, want := range map[string]int{"ada@laptop": 1, "bob@desk": 0} {
+		s := sessionIn(client)
+		s.owner = owner
+		got := s.ownWarnings(t.Context())
+		if len(got) != want {
+			t.Fatalf("%s is warned of %q", owner, got)
+		}
+		if want == 1 && (!strings.HasPrefix(got[0], "service/orders is intercepted by you, too") ||
+			!strings.Contains(got[0], "'kubectl velo restore svc/orders -n shop --context prod'")) {
+			t.Errorf("%s is warned of %q", owner, got)
+		}
+	}
+}
+
 func TestWarningsOnlyOnce(t *testing.T) {
 	cart := service("shop", "cart", "")
 	cart.Spec.ClusterIP = "None"

@@ -41,6 +41,8 @@ type hello struct {
 // answer is what the proxy says to a hello. An empty Error means that the session is on.
 type answer struct {
 	Error string `json:"error,omitempty"`
+	// Passed is how many connections to the session's ports went to the origin pods because the session wasn't there.
+	Passed int64 `json:"passed,omitempty"`
 }
 
 // writeHello writes a hello or an answer.
@@ -87,37 +89,37 @@ func readHello(r io.Reader, message any) error {
 	return err
 }
 
-// greet says the laptop's hello on conn and waits for the answer. A transport need not know deadlines: what is overdue
+// greet says the laptop's hello on conn and returns the answer. A transport need not know deadlines: what is overdue
 // is closed.
-func greet(conn net.Conn, h hello) error {
+func greet(conn net.Conn, h hello) (answer, error) {
 	overdue := time.AfterFunc(helloDeadline, func() { _ = conn.Close() })
 	defer overdue.Stop()
-	if err := writeHello(conn, h); err != nil {
-		return fmt.Errorf("saying hello to the traffic-proxy: %w", err)
-	}
 	var a answer
+	if err := writeHello(conn, h); err != nil {
+		return a, fmt.Errorf("saying hello to the traffic-proxy: %w", err)
+	}
 	err := readHello(conn, &a)
 	if a.Error != "" {
-		return fmt.Errorf("%w: %s", ErrRejected, a.Error)
+		return a, fmt.Errorf("%w: %s", ErrRejected, a.Error)
 	}
 	if err != nil {
-		return fmt.Errorf("reading the traffic-proxy's answer: %w", err)
+		return a, fmt.Errorf("reading the traffic-proxy's answer: %w", err)
 	}
-	return nil
+	return a, nil
 }
 
-// welcome reads the laptop's hello from conn and answers with what judge says of it.
-func welcome(conn net.Conn, judge func(hello) error) (hello, error) {
+// welcome reads the laptop's hello from conn and answers with what judge says to it.
+func welcome(conn net.Conn, judge func(hello) (answer, error)) (hello, error) {
 	var h hello
 	overdue := time.AfterFunc(helloDeadline, func() { _ = conn.Close() })
 	defer overdue.Stop()
+	var a answer
 	err := readHello(conn, &h)
 	if err == nil {
-		err = judge(h)
+		a, err = judge(h)
 	} else if !errors.Is(err, ErrVersion) {
 		return h, fmt.Errorf("reading a hello: %w", err)
 	}
-	var a answer
 	if err != nil {
 		a.Error = err.Error()
 	}

@@ -47,7 +47,7 @@ func TestNothingAccumulates(t *testing.T) {
 			}
 			served := make(chan error, 1)
 			go func() { served <- tunnel.Serve(ctx) }()
-			eventually(t, "the session", func() bool { return s.proxy.route(s.port) != nil })
+			eventually(t, "the session", func() bool { return s.hasSession() })
 			for range connections {
 				conn := s.dialOnly(t)
 				wantAnswer(t, exchange(t, conn, []byte("hello")), "local", []byte("hello"))
@@ -57,7 +57,7 @@ func TestNothingAccumulates(t *testing.T) {
 			if err := <-served; err != nil {
 				t.Error(err)
 			}
-			eventually(t, "the session's end", func() bool { return s.proxy.route(s.port) == nil })
+			eventually(t, "the session's end", func() bool { return !s.hasSession() })
 		}
 	}
 	run(2, 20) // pools fill, lazily made things are made

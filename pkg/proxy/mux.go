@@ -4,6 +4,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"time"
@@ -91,3 +92,9 @@ func (s yamuxStream) reset(code resetCode) {
 }
 
 func (s yamuxStream) abort() { s.reset(resetBroken) }
+
+// refusedBySession reports whether the other end has said, by resetting a stream, that it doesn't take it.
+func refusedBySession(err error) bool {
+	e, ok := errors.AsType[*yamux.StreamError](err)
+	return ok && e.Remote
+}

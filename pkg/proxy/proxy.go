@@ -68,17 +68,18 @@ type Proxy struct {
 	afterglow time.Duration
 	// lastCaller is when the last one came, in Unix nanoseconds.
 	lastCaller atomic.Int64
+	// passed counts the connections that went to the origin pods because the session that takes their port wasn't there,
+	// and hasn't been told yet.
+	passed atomic.Int64
 
 	mu      sync.Mutex
-	session *session      // nil while no tunnel is open
-	changed chan struct{} // told when session is another
+	session *session        // nil while no tunnel is open
+	taken   map[uint16]bool // the ports that the last session takes, or took
+	changed chan struct{}   // told when session is another
 }
 
 // session is the tunnel that a proxy currently hands connections to.
-type session struct {
-	mux   mux
-	ports map[uint16]bool
-}
+type session struct{ mux mux }
 
 // New returns a proxy that [Proxy.Run] starts.
 func New(cfg Config) *Proxy {
@@ -191,8 +192,9 @@ func (p *Proxy) serveCaller(ctx context.Context, caller tcpConn, port Port) {
 		return
 	}
 	defer p.conns.release()
+	m, missing := p.route(port.Container)
 	var kept []byte
-	if m := p.route(port.Container); m != nil {
+	if m != nil {
 		s, unanswered, err := offer(ctx, m, caller, port.Container)
 		switch {
 		case err == nil:
@@ -203,18 +205,26 @@ func (p *Proxy) serveCaller(ctx context.Context, caller tcpConn, port Port) {
 			return
 		}
 		kept = unanswered
+		missing = !refusedBySession(err) // it knows what it has refused
+	}
+	if missing {
+		p.passed.Add(1)
 	}
 	p.passThrough(ctx, caller, port, kept)
 }
 
-// route decides who gets a connection that arrives at port: a session's mux, or nil for the origin pods.
-func (p *Proxy) route(port uint16) mux {
+// route decides who gets a connection that arrives at port: a session's mux, or nil for the origin pods. Where they get it
+// only because the session isn't there, missing is true.
+func (p *Proxy) route(port uint16) (m mux, missing bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.session == nil || !p.session.ports[port] {
-		return nil
+	switch {
+	case !p.taken[port]:
+		return nil, false
+	case p.session == nil:
+		return nil, true
 	}
-	return p.session.mux
+	return p.session.mux, false
 }
 
 // passThrough connects the caller to the origin pods, which first get what was kept of it.
@@ -254,11 +264,8 @@ func (p *Proxy) serveTunnel(ctx context.Context, conn tcpConn) {
 		_ = conn.Close()
 		return
 	}
-	s := &session{mux: m, ports: make(map[uint16]bool, len(h.Ports))}
-	for _, port := range h.Ports {
-		s.ports[port] = true
-	}
-	p.beginSession(s)
+	s := &session{mux: m}
+	p.beginSession(s, h.Ports)
 	p.cfg.Log.Info("session is on", "session", h.Session, "ports", h.Ports)
 	p.serveStreams(s)
 	p.endSession(s)
@@ -266,17 +273,17 @@ func (p *Proxy) serveTunnel(ctx context.Context, conn tcpConn) {
 	p.cfg.Log.Info("session is off", "session", h.Session)
 }
 
-// judge says why a hello can't be answered with a session.
-func (p *Proxy) judge(h hello) error {
+// judge answers a hello, or says why it can't be answered with a session.
+func (p *Proxy) judge(h hello) (answer, error) {
 	if h.Session != p.cfg.Session {
-		return fmt.Errorf("this traffic-proxy belongs to session %s, not %s", p.cfg.Session, h.Session)
+		return answer{}, fmt.Errorf("this traffic-proxy belongs to session %s, not %s", p.cfg.Session, h.Session)
 	}
 	for _, port := range h.Ports {
 		if !p.accepts(port) {
-			return fmt.Errorf("this traffic-proxy has no tcp port %d", port)
+			return answer{}, fmt.Errorf("this traffic-proxy has no tcp port %d", port)
 		}
 	}
-	return nil
+	return answer{Passed: p.passed.Swap(0)}, nil
 }
 
 func (p *Proxy) accepts(port uint16) bool {
@@ -290,9 +297,13 @@ func (p *Proxy) accepts(port uint16) bool {
 
 // beginSession makes s the one that gets connections. An earlier transport of the same session has been given up by
 // the plugin, whether or not this end has noticed.
-func (p *Proxy) beginSession(s *session) {
+func (p *Proxy) beginSession(s *session, ports []uint16) {
 	p.mu.Lock()
 	earlier := p.setSession(s)
+	p.taken = make(map[uint16]bool, len(ports))
+	for _, port := range ports {
+		p.taken[port] = true
+	}
 	p.mu.Unlock()
 	if earlier != nil {
 		_ = earlier.mux.close()

@@ -117,6 +117,11 @@ func startProxy(t *testing.T) *stand {
 	return s
 }
 
+func (s *stand) hasSession() bool {
+	m, _ := s.proxy.route(s.port)
+	return m != nil
+}
+
 func (s *stand) end() {
 	s.stop()
 	s.ended <- <-s.ended
@@ -141,7 +146,7 @@ func (s *stand) connect(t *testing.T, local string, refused func(string, error))
 		stop()
 		<-ended
 	})
-	eventually(t, "the session", func() bool { return s.proxy.route(s.port) != nil })
+	eventually(t, "the session", func() bool { return s.hasSession() })
 	return tunnel
 }
 
@@ -247,7 +252,7 @@ func TestWhoAnswers(t *testing.T) {
 		local := startServer(t, "local")
 		tunnel := s.connect(t, local.Addr().String(), nil)
 		_ = tunnel.mux.close()
-		eventually(t, "the session's end", func() bool { return s.proxy.route(s.port) == nil })
+		eventually(t, "the session's end", func() bool { return !s.hasSession() })
 		wantAnswer(t, exchange(t, s.dial(t), sent), "origin", sent)
 	})
 }
@@ -261,10 +266,10 @@ func TestSilentTunnelIsHandedOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := greet(conn, hello{Session: testSession, Ports: []uint16{s.port}}); err != nil {
+	if _, err := greet(conn, hello{Session: testSession, Ports: []uint16{s.port}}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the session", func() bool { return s.proxy.route(s.port) != nil })
+	eventually(t, "the session", func() bool { return s.hasSession() })
 	sent := randomBytes(10_000)
 	started := time.Now()
 	wantAnswer(t, exchange(t, s.dial(t), sent), "origin", sent)
@@ -363,7 +368,7 @@ func TestDrain(t *testing.T) {
 			broken, _ := tunnel.Drain(ctx)
 			drained <- broken
 		}()
-		eventually(t, "the drain", func() bool { return s.proxy.route(s.port) == nil })
+		eventually(t, "the drain", func() bool { return !s.hasSession() })
 		time.AfterFunc(2*longestQuiet, func() { close(answer) }) // longer than a silence that would end it
 		got, err := io.ReadAll(conn)
 		if err != nil || string(got) != "response" {
@@ -443,10 +448,31 @@ func TestSessionIsReplacedByItself(t *testing.T) {
 	s := startProxy(t)
 	first, second := startServer(t, "first"), startServer(t, "second")
 	s.connect(t, first.Addr().String(), nil)
-	was := s.proxy.route(s.port)
+	was, _ := s.proxy.route(s.port)
 	s.connect(t, second.Addr().String(), nil)
-	eventually(t, "the second tunnel", func() bool { m := s.proxy.route(s.port); return m != nil && m != was })
+	eventually(t, "the second tunnel", func() bool { m, _ := s.proxy.route(s.port); return m != nil && m != was })
 	wantAnswer(t, exchange(t, s.dial(t), []byte("hi")), "second", []byte("hi"))
+}
+
+// A session that comes back is told what it has missed, once, and not what it has refused itself.
+func TestPassed(t *testing.T) {
+	t.Parallel()
+	s := startProxy(t)
+	sent := []byte("hello")
+	wantAnswer(t, exchange(t, s.dial(t), sent), "origin", sent) // before there was any session
+	first := s.connect(t, fmt.Sprintf("127.0.0.1:%d", freePort(t)), nil)
+	wantAnswer(t, exchange(t, s.dial(t), sent), "origin", sent) // refused
+	_ = first.mux.close()
+	eventually(t, "the session's end", func() bool { return !s.hasSession() })
+	for range 3 {
+		wantAnswer(t, exchange(t, s.dial(t), sent), "origin", sent)
+	}
+	if second := s.connect(t, "127.0.0.1:1", nil); first.Passed != 0 || second.Passed != 3 {
+		t.Errorf("told of %d, then %d; want 0, then 3", first.Passed, second.Passed)
+	}
+	if third := s.connect(t, "127.0.0.1:1", nil); third.Passed != 0 {
+		t.Errorf("told of %d again", third.Passed)
+	}
 }
 
 func TestConnectRefused(t *testing.T) {
@@ -466,7 +492,7 @@ func TestConnectRefused(t *testing.T) {
 			if !errors.Is(err, ErrRejected) {
 				t.Errorf("got %v, want %v", err, ErrRejected)
 			}
-			if s.proxy.route(s.port) != nil {
+			if s.hasSession() {
 				t.Error("there is a session all the same")
 			}
 		})

@@ -28,6 +28,9 @@ type Session struct {
 
 // Tunnel is the laptop's end: it gives the connections that the proxy offers to local processes.
 type Tunnel struct {
+	// Passed is how many connections to the session's ports went to the cluster since the tunnel before this one ended.
+	Passed int64
+
 	session Session
 	mux     mux
 	control stream
@@ -59,7 +62,8 @@ func connect(ctx context.Context, conn net.Conn, session Session) (*Tunnel, erro
 	for port := range session.Local {
 		h.Ports = append(h.Ports, port)
 	}
-	if err := greet(conn, h); err != nil {
+	a, err := greet(conn, h)
+	if err != nil {
 		return nil, err
 	}
 	m, err := newMux(conn, true)
@@ -74,7 +78,7 @@ func connect(ctx context.Context, conn net.Conn, session Session) (*Tunnel, erro
 		_ = m.close()
 		return nil, fmt.Errorf("opening the tunnel's control stream: %w", err)
 	}
-	return &Tunnel{session: session, mux: m, control: control}, nil
+	return &Tunnel{Passed: a.Passed, session: session, mux: m, control: control}, nil
 }
 
 // Serve gives the offered connections to local processes until ctx ends, when it returns nil, or the tunnel does. It

@@ -56,7 +56,7 @@ func TestWelcomeOfAnotherVersion(t *testing.T) {
 	defer cluster.Close()
 	refused := make(chan error, 1)
 	go func() {
-		_, err := welcome(cluster, func(hello) error { return nil })
+		_, err := welcome(cluster, func(hello) (answer, error) { return answer{}, nil })
 		refused <- err
 	}()
 	if _, err := laptop.Write([]byte("velo\x07\x00\x02{}")); err != nil {
