@@ -6,6 +6,7 @@
 #   CONTEXT=name  run demo and e2e against that context of your kubeconfig, instead of a cluster of the project's own
 #   INGRESS=url   with CONTEXT: where its Ingress controller is reached, if it has one
 #   RUN=pattern   end-to-end tests to run, as for `go test -run`
+#   TIMES=number  how often end-to-end tests repeat a failure (default: 50 ends under load, 10 of each other; 10 in `make test`)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -15,6 +16,7 @@ VERSION   ?= dev
 CONTEXT   ?=
 INGRESS   ?=
 RUN       ?=
+TIMES     ?=
 IMAGE_TAG := dev
 
 state   := $(CURDIR)/.cluster
@@ -93,7 +95,7 @@ demo: target ## show an intercept from beginning to end; leaves the cluster up
 
 .PHONY: e2e
 e2e: target ## run the end-to-end tests against a real cluster
-	@$(access) PATH=$(CURDIR)/bin:$(state)/bin:$$PATH go test -tags e2e -count 1 -timeout 30m -parallel 4 -v $(if $(RUN),-run '$(RUN)') ./test/e2e
+	@$(access) VELO_E2E_TIMES=$(TIMES) PATH=$(CURDIR)/bin:$(state)/bin:$$PATH go test -tags e2e -count 1 -timeout 30m -parallel 4 -v $(if $(RUN),-run '$(RUN)') ./test/e2e
 
 .PHONY: unit
 unit: ## run the unit tests, with the race detector
@@ -112,7 +114,7 @@ vet: ## vet for linux, darwin and windows
 .PHONY: test
 test: ## run everything: unit tests, lint, vet, and the end-to-end tests on a cluster of its own
 	@for part in unit lint vet; do echo "► $$part" && $(MAKE) --no-print-directory $$part; done
-	@trap '$(MAKE) --no-print-directory cluster-down' EXIT; $(MAKE) --no-print-directory e2e
+	@trap '$(MAKE) --no-print-directory cluster-down' EXIT; $(MAKE) --no-print-directory e2e TIMES=$(or $(TIMES),10)
 
 .PHONY: clean
 clean: ## remove what was built; a cluster is taken down first

@@ -25,8 +25,9 @@ import (
 const (
 	// requestTimeout bounds each request to the API server.
 	requestTimeout = 5 * time.Second
-	// nodesFollow is how long nodes are given to send callers to the origin pods again before the proxy goes.
-	nodesFollow = 2 * time.Second
+	// nodesFollow is how long nodes are given to send callers to the origin pods again before the proxy goes, and the
+	// origin Service with it.
+	nodesFollow = 3 * time.Second
 	// leaveTimeout bounds the restoring before the proxy goes; its pod has a grace period of its own.
 	leaveTimeout = 4 * time.Second
 )

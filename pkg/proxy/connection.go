@@ -25,6 +25,18 @@ type connection struct {
 	began          time.Time
 	// When each side was last heard, in Unix nanoseconds; 0 before that.
 	heardClient, heardServer atomic.Int64
+	// ended says that a drain has ended the connection.
+	ended atomic.Bool
+}
+
+// end ends the connection from here: an end of data, not a break, which a keep-alive caller takes as the end of the
+// connection. What the caller has sent meanwhile, without having heard of it, is dropped: it will see that it was never
+// answered and send it again, and it must not have been acted on then.
+func (c *connection) end() {
+	c.ended.Store(true)
+	// It fails only where the connection has ended by itself.
+	_ = c.server.CloseWrite()
+	_ = c.client.CloseWrite()
 }
 
 func (c *connection) sawClient(t time.Time) { c.heardClient.Store(t.UnixNano()) }
@@ -128,11 +140,8 @@ func (cs *connections) endSettled(quiet time.Duration) int {
 	cs.draining = true
 	now := time.Now()
 	for c := range cs.carried {
-		if c.settled(now, quiet) {
-			// An end of data, not a break: a keep-alive client takes it as the end of the connection. It fails only
-			// where the connection has ended by itself.
-			_ = c.client.CloseWrite()
-			_ = c.server.CloseWrite()
+		if !c.ended.Load() && c.settled(now, quiet) {
+			c.end()
 		}
 	}
 	return cs.admitted

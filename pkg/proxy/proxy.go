@@ -19,6 +19,9 @@ import (
 
 const (
 	dialDeadline = 5 * time.Second
+	// originTry bounds each of the tries to reach the origin Service within that, originPause is what lies between two.
+	originTry   = time.Second
+	originPause = 100 * time.Millisecond
 	// afterglow is how long no caller must have come before a proxy that was told to stop stops accepting: nodes go on
 	// sending callers until they have heard that its Service leads elsewhere. kube-proxy may gather changes for a second
 	// before it applies them, and a busy node takes longer. afterglowLimit is when it stops in any case.
@@ -229,19 +232,35 @@ func (p *Proxy) route(port uint16) (m mux, missing bool) {
 
 // passThrough connects the caller to the origin pods, which first get what was kept of it.
 func (p *Proxy) passThrough(ctx context.Context, caller tcpConn, port Port, kept []byte) {
-	dialer := net.Dialer{Timeout: dialDeadline}
-	conn, err := dialer.DialContext(ctx, "tcp", p.origin(port))
+	origin, err := p.dialOrigin(ctx, port)
 	if err != nil {
 		caller.abort() // as if the origin pods had refused it, which they did
 		return
 	}
-	origin := tcpConn{conn.(*net.TCPConn)}
 	if _, err := origin.Write(kept); err != nil {
 		caller.abort()
 		origin.abort()
 		return
 	}
 	p.conns.carry(caller, origin)
+}
+
+// dialOrigin connects to the origin Service. That is as young as this proxy, and nodes that have not heard of it yet refuse
+// or lose what is sent to it, so that it is tried more than once. Each try comes from another port: a node's connection
+// tracking remembers what it did with the one before.
+func (p *Proxy) dialOrigin(ctx context.Context, port Port) (tcpConn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialDeadline)
+	defer cancel()
+	dialer := net.Dialer{Timeout: originTry}
+	for {
+		conn, err := dialer.DialContext(ctx, "tcp", p.origin(port))
+		if err == nil {
+			return tcpConn{conn.(*net.TCPConn)}, nil
+		}
+		if !wait(ctx, originPause) {
+			return tcpConn{}, err
+		}
+	}
 }
 
 func (p *Proxy) origin(port Port) string {

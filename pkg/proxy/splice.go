@@ -43,7 +43,7 @@ func splice(c *connection) {
 	var directions errgroup.Group
 	directions.Go(func() error { return c.carry(c.server, c.client, c.sawClient) })
 	directions.Go(func() error { return c.carry(c.client, c.server, c.sawServer) })
-	if directions.Wait() != nil {
+	if directions.Wait() != nil && !c.ended.Load() {
 		c.client.abort()
 		c.server.abort()
 		return
@@ -56,8 +56,10 @@ func splice(c *connection) {
 // carry copies from src to dst until src ends. A broken src breaks the whole connection. A dst that no longer takes
 // data doesn't: what it has to say may still be on its way, and its own direction will end.
 func (c *connection) carry(dst, src duplex, saw func(time.Time)) error {
-	writeErr, readErr := relay(dst, src, saw)
+	writeErr, readErr := c.relay(dst, src, saw)
 	switch {
+	case readErr != nil && c.ended.Load():
+		return nil
 	case readErr != nil:
 		c.client.abort()
 		c.server.abort()
@@ -70,7 +72,7 @@ func (c *connection) carry(dst, src duplex, saw func(time.Time)) error {
 	return nil
 }
 
-func relay(dst io.Writer, src io.Reader, saw func(time.Time)) (writeErr, readErr error) {
+func (c *connection) relay(dst io.Writer, src io.Reader, saw func(time.Time)) (writeErr, readErr error) {
 	small := make([]byte, idleBuffer)
 	var busy *[busyBuffer]byte
 	defer func() {
@@ -81,9 +83,9 @@ func relay(dst io.Writer, src io.Reader, saw func(time.Time)) (writeErr, readErr
 	buf := small
 	for {
 		n, err := src.Read(buf)
-		if n > 0 {
+		if n > 0 && !c.ended.Load() {
 			saw(time.Now())
-			if _, err := dst.Write(buf[:n]); err != nil {
+			if _, err := dst.Write(buf[:n]); err != nil && !c.ended.Load() {
 				return err, nil
 			}
 		}

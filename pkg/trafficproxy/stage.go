@@ -154,7 +154,11 @@ func Delete(ctx context.Context, client kubernetes.Interface, namespace, name, s
 		return err
 	}
 	deployments := client.AppsV1().Deployments(namespace)
-	// In the foreground, it is there until its pod has gone, so that its end is the end of everything.
+	// The pod goes first: it lets its callers go, and needs the origin Service for that.
+	if err := dismiss(ctx, client, d); err != nil {
+		return err
+	}
+	// In the foreground, it is there until what it owns has gone, so that its end is the end of everything.
 	foreground := metav1.DeletePropagationForeground
 	err = deployments.Delete(ctx, name, metav1.DeleteOptions{
 		PropagationPolicy: &foreground,
@@ -178,6 +182,38 @@ func ofSession(ctx context.Context, client kubernetes.Interface, namespace, name
 		return nil, nil
 	}
 	return d, nil
+}
+
+// dismiss scales a Deployment down and waits until its pods have gone.
+func dismiss(ctx context.Context, client kubernetes.Interface, d *appsv1.Deployment) error {
+	body, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"uid": d.UID}, "spec": map[string]any{"replicas": 0},
+	})
+	if err != nil {
+		return err
+	}
+	_, err = client.AppsV1().Deployments(d.Namespace).Patch(ctx, d.Name, types.MergePatchType, body,
+		metav1.PatchOptions{FieldManager: selector.FieldManager})
+	switch {
+	case apierrors.IsNotFound(err), apierrors.IsConflict(err):
+		return nil // somebody else has deleted it
+	case err != nil:
+		return fmt.Errorf("scaling deployment %s/%s down: %w", d.Namespace, d.Name, err)
+	}
+	lw := cache.NewFilteredListWatchFromClient(client.CoreV1().RESTClient(), "pods", d.Namespace,
+		func(options *metav1.ListOptions) { options.LabelSelector = metav1.FormatLabelSelector(d.Spec.Selector) })
+	var pods cache.Store
+	none := func() bool { return len(pods.List()) == 0 }
+	_, err = toolswatch.UntilWithSync(ctx, lw, &corev1.Pod{},
+		func(store cache.Store) (bool, error) {
+			pods = store
+			return none(), nil
+		},
+		func(watch.Event) (bool, error) { return none(), nil })
+	if err != nil {
+		return fmt.Errorf("waiting for the pods of deployment %s/%s to be gone: %w", d.Namespace, d.Name, err)
+	}
+	return nil
 }
 
 func awaitGone(ctx context.Context, client kubernetes.Interface, d *appsv1.Deployment) error {

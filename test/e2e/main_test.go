@@ -200,16 +200,18 @@ func tcpPort(name string, port int32, target intstr.IntOrString) corev1.ServiceP
 	return corev1.ServicePort{Name: name, Port: port, TargetPort: target}
 }
 
-// deployWeb deploys the usual service: HTTP on port 80 to 8080, and the others beside it.
+// deployWeb deploys the usual service: HTTP on port 80 to 8080, and the others beside it. The Service comes first: a caller
+// that is quicker than the nodes, which have to hear of it, would be remembered by their connection tracking and miss it
+// again with every connection from the same port.
 func (e *env) deployWeb() {
 	e.Helper()
-	e.deployPeer("web", 1, []corev1.ContainerPort{{Name: "http", ContainerPort: 8080}},
-		"--http=:8080", "--echo=:9000", "--digest=:9001", "--datagrams=:9002")
 	e.createService("web",
 		tcpPort("http", 80, intstr.FromString("http")),
 		tcpPort("echo", 9000, intstr.FromInt32(9000)),
 		tcpPort("digest", 7001, intstr.FromInt32(9001)),
 		corev1.ServicePort{Name: "datagrams", Port: 9002, Protocol: corev1.ProtocolUDP})
+	e.deployPeer("web", 1, []corev1.ContainerPort{{Name: "http", ContainerPort: 8080}},
+		"--http=:8080", "--echo=:9000", "--digest=:9001", "--datagrams=:9002")
 	e.deployCaller()
 	e.served("http://web/")
 }
