@@ -5,8 +5,10 @@ package trafficproxy
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -14,7 +16,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -22,6 +26,9 @@ import (
 
 	"github.com/kubectl-velo/kubectl-velo/pkg/selector"
 )
+
+// gonePoll is how often to look whether what is being deleted has gone.
+const gonePoll = 100 * time.Millisecond
 
 // ExistsError says that the Service has a traffic-proxy already, of a session that is being set up or was killed then.
 type ExistsError struct {
@@ -167,7 +174,7 @@ func Delete(ctx context.Context, client kubernetes.Interface, namespace, name, s
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("deleting deployment %s/%s: %w", namespace, name, err)
 	}
-	return awaitGone(ctx, client, d)
+	return errors.Join(awaitGone(ctx, client, d), awaitOrphanGone(ctx, client, d))
 }
 
 // ofSession returns a Deployment if it exists and is the session's, or nil.
@@ -182,6 +189,25 @@ func ofSession(ctx context.Context, client kubernetes.Interface, namespace, name
 		return nil, nil
 	}
 	return d, nil
+}
+
+// awaitOrphanGone waits until the garbage collector has seen to what a Deployment owned: its last is the origin Service.
+func awaitOrphanGone(ctx context.Context, client kubernetes.Interface, d *appsv1.Deployment) error {
+	name := OriginName(d.Labels[ServiceLabel])
+	err := wait.PollUntilContextCancel(ctx, gonePoll, true, func(ctx context.Context) (bool, error) {
+		origin, err := client.CoreV1().Services(d.Namespace).Get(ctx, name, metav1.GetOptions{})
+		switch {
+		case apierrors.IsNotFound(err):
+			return true, nil
+		case err != nil:
+			return false, err
+		}
+		return !slices.ContainsFunc(origin.OwnerReferences, func(o metav1.OwnerReference) bool { return o.UID == d.UID }), nil
+	})
+	if err != nil {
+		return fmt.Errorf("waiting for service %s/%s to be gone: %w", d.Namespace, name, err)
+	}
+	return nil
 }
 
 // dismiss scales a Deployment down and waits until its pods have gone.
@@ -200,16 +226,11 @@ func dismiss(ctx context.Context, client kubernetes.Interface, d *appsv1.Deploym
 	case err != nil:
 		return fmt.Errorf("scaling deployment %s/%s down: %w", d.Namespace, d.Name, err)
 	}
-	lw := cache.NewFilteredListWatchFromClient(client.CoreV1().RESTClient(), "pods", d.Namespace,
-		func(options *metav1.ListOptions) { options.LabelSelector = metav1.FormatLabelSelector(d.Spec.Selector) })
-	var pods cache.Store
-	none := func() bool { return len(pods.List()) == 0 }
-	_, err = toolswatch.UntilWithSync(ctx, lw, &corev1.Pod{},
-		func(store cache.Store) (bool, error) {
-			pods = store
-			return none(), nil
-		},
-		func(watch.Event) (bool, error) { return none(), nil })
+	which := metav1.ListOptions{LabelSelector: labels.Set{selector.SessionLabel: d.Labels[selector.SessionLabel]}.String()}
+	err = wait.PollUntilContextCancel(ctx, gonePoll, true, func(ctx context.Context) (bool, error) {
+		pods, err := client.CoreV1().Pods(d.Namespace).List(ctx, which)
+		return err == nil && len(pods.Items) == 0, err
+	})
 	if err != nil {
 		return fmt.Errorf("waiting for the pods of deployment %s/%s to be gone: %w", d.Namespace, d.Name, err)
 	}

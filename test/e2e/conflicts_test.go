@@ -25,7 +25,7 @@ func TestTakeOver(t *testing.T) {
 	second.says("taking service/web over from")
 	first.says("has taken service " + e.namespace + "/web over")
 	first.ends(1)
-	second.says("intercepted")
+	second.says(" intercepted: ")
 	e.answeredBy("http://web/", localName)
 	second.interrupt()
 	r.stop(0)
@@ -65,7 +65,7 @@ func TestSimultaneousIntercepts(t *testing.T) {
 	if winner == nil {
 		t.Fatal("both have ended")
 	}
-	winner.says("intercepted")
+	winner.says(" intercepted: ")
 	winner.interrupt()
 	e.sameService("web", was)
 	e.nothingLeft()
@@ -88,7 +88,7 @@ func TestForeignEdit(t *testing.T) {
 				args = append(args, "--reassert")
 			}
 			v := e.start(args...)
-			v.says("intercepted")
+			v.says(" intercepted: ")
 			e.answeredBy("http://web/", localName)
 			// As kubectl apply of the manifest would: it sets its own keys and knows nothing of others.
 			if _, err := e.kubectl("patch", "service", "web", "--field-manager=gitops", "-p", `{"spec":{"selector":{"app":"web"}}}`); err != nil {

@@ -219,7 +219,7 @@ func TestTargetPorts(t *testing.T) {
 			sub := e.within(t)
 			was := sub.serviceBytes(test.service)
 			v := sub.start("intercept", "svc/"+test.service, port(l.http, test.remote))
-			v.says("intercepted")
+			v.says(" intercepted: ")
 			sub.answeredBy(test.url, localName)
 			v.interrupt()
 			sub.sameService(test.service, was)
@@ -267,9 +267,17 @@ func TestLocalProcessDown(t *testing.T) {
 	e.deployWeb()
 	v := e.start("intercept", "svc/web", port(1, "http"))
 	v.says("nothing listens at localhost:1 yet")
-	v.says("intercepted")
+	v.says(" intercepted: ")
 	e.answeredBy("http://web/", "web-")
-	v.says("localhost:1 refused")
+	e.eventually("a refused connection to be told", func() error {
+		if _, err := e.answers("http://web/"); err != nil {
+			return err
+		}
+		if !strings.Contains(v.output.String(), "localhost:1 refused") {
+			return errNotYet
+		}
+		return nil
+	})
 	v.interrupt()
 	e.nothingLeft()
 }

@@ -54,7 +54,7 @@ func TestStatusAndRestore(t *testing.T) {
 		t.Helper()
 		for _, name := range names {
 			v := e.start("intercept", "svc/"+name, port(1, "80"))
-			v.says("intercepted")
+			v.says(" intercepted: ")
 			v.signal(syscall.SIGKILL)
 			v.ends(-1)
 		}

@@ -83,7 +83,7 @@ func (e *env) start(args ...string) *velo {
 func (e *env) intercept(name string, args ...string) *velo {
 	e.Helper()
 	v := e.start(append([]string{"intercept", "svc/" + name}, args...)...)
-	v.says("intercepted")
+	v.says(" intercepted: ")
 	return v
 }
 
