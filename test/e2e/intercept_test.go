@@ -181,7 +181,7 @@ func TestSessionEndsByItself(t *testing.T) {
 	})
 	t.Run("ttl", func(t *testing.T) {
 		sub := e.within(t)
-		v := sub.intercept("web", "--ttl", "2s")
+		v := sub.intercept("web", "--ttl", "12s")
 		status, err := sub.kubectl("velo", "status", "--no-headers")
 		if err != nil || !strings.Contains(status, " in ") {
 			t.Errorf("status says %q, %v", status, err)
