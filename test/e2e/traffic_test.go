@@ -101,8 +101,9 @@ func TestFallbackToSPDY(t *testing.T) {
 	v := e.intercept("web", port(l.http, "http"), port(l.echo, "echo"), port(l.digest, "digest"))
 	direct.answeredBy("http://web/", localName)
 	direct.traffic(t)
-	if webSocket.Load() != 1 || spdy.Load() != 1 {
-		t.Errorf("%d attempts with WebSocket and %d with SPDY, instead of one each", webSocket.Load(), spdy.Load())
+	// A traffic-proxy that isn't listening yet is tried again, so that there may be more than one.
+	if webSocket.Load() == 0 || webSocket.Load() != spdy.Load() {
+		t.Errorf("%d attempts with WebSocket and %d with SPDY, instead of the same number", webSocket.Load(), spdy.Load())
 	}
 	v.interrupt()
 	direct.nothingLeft()
