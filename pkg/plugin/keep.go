@@ -52,6 +52,7 @@ func (s *session) poke() {
 func (s *session) keep(ctx context.Context, goroutines *sync.WaitGroup, child <-chan error) error {
 	s.watch(ctx, goroutines)
 	awake := newWakefulness(time.Now())
+	network := newNetwork()
 	tick := time.NewTicker(wakeTick)
 	defer tick.Stop()
 	backoff := newGlanceBackoff()
@@ -64,7 +65,10 @@ func (s *session) keep(ctx context.Context, goroutines *sync.WaitGroup, child <-
 		case err := <-child:
 			return err
 		case <-tick.C:
-			slept := awake.tick(time.Now(), s.link.isOpen())
+			slept := awake.tick(time.Now(), s.link.isConnected())
+			if slept > 0 || network.changed() {
+				s.link.probe()
+			}
 			if !s.expires.IsZero() && time.Now().After(s.expires) {
 				s.report.is("the time given with --ttl is over")
 				return errOver
@@ -73,7 +77,6 @@ func (s *session) keep(ctx context.Context, goroutines *sync.WaitGroup, child <-
 				continue
 			}
 			s.report.warns("this machine was asleep for %v", slept.Round(time.Second))
-			s.link.close() // whatever it looks like from here
 		case <-s.poked:
 		case <-again.C:
 		}

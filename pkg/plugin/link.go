@@ -10,10 +10,10 @@ import (
 	"github.com/kubectl-velo/kubectl-velo/pkg/proxy"
 )
 
-// link is a session's tunnel: none, or the one that is open or was cut last. Tunnels outlive the context they are opened
+// link is a session's tunnel: none, or the one that is there or was there last. Tunnels outlive the context they are opened
 // with, so that nothing in them is cut while the session is being undone; they end with close.
 type link struct {
-	cut func() // called when a tunnel has ended by itself
+	ended func() // called when a tunnel has ended by itself
 
 	mu     sync.Mutex
 	tunnel *proxy.Tunnel
@@ -24,14 +24,14 @@ type link struct {
 	serving sync.WaitGroup
 }
 
-func newLink(cut func()) *link { return &link{cut: cut} }
+func newLink(ended func()) *link { return &link{ended: ended} }
 
-// open opens a tunnel in the place of the one before, and returns how many connections went to the cluster meanwhile.
-func (l *link) open(ctx context.Context, transport proxy.Transport, pod string, session proxy.Session) (passed int64, err error) {
+// open opens a tunnel in the place of the one before.
+func (l *link) open(ctx context.Context, transport proxy.Transport, pod string, session proxy.Session) error {
 	l.close()
 	t, err := proxy.Connect(ctx, transport, session)
 	if err != nil {
-		return 0, fmt.Errorf("opening the tunnel: %w", err)
+		return fmt.Errorf("opening the tunnel: %w", err)
 	}
 	serving, end := context.WithCancel(context.WithoutCancel(ctx))
 	l.mu.Lock()
@@ -45,24 +45,33 @@ func (l *link) open(ctx context.Context, transport proxy.Transport, pod string, 
 		}
 		l.mu.Unlock()
 		if err != nil {
-			l.cut()
+			l.ended()
 		}
 	})
-	return t.Passed, nil
+	return nil
 }
 
-// to reports whether a tunnel to the pod is open.
+// to reports whether there is a tunnel to the pod. It may be without a connection, which it sees to by itself.
 func (l *link) to(pod string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.alive && l.pod == pod
 }
 
-// isOpen reports whether a tunnel is open.
-func (l *link) isOpen() bool {
+// isConnected reports whether there is a tunnel, and it has a connection.
+func (l *link) isConnected() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.alive
+	return l.alive && l.tunnel.Connected()
+}
+
+// probe has the tunnel find out which of its connections still work.
+func (l *link) probe() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.alive {
+		l.tunnel.Probe()
+	}
 }
 
 // close ends the tunnel, if there is one, and what is still in it.

@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// briefCut is how long the tunnel may be without a connection before that is worth telling.
+const briefCut = time.Second
+
 // noticeInterval is how often the same thing is told again at most.
 const noticeInterval = 5 * time.Second
 
@@ -50,6 +53,37 @@ func (s *session) warnAboutSilence(ctx context.Context) {
 			continue
 		}
 		_ = conn.Close()
+	}
+}
+
+// cuts returns a function that tells when the tunnel has lost its last connection, and when it is back.
+func (s *session) cuts() func(connected bool) {
+	var mu sync.Mutex
+	var since time.Time
+	var told bool
+	var brief *time.Timer
+	return func(connected bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		if !connected {
+			since = time.Now()
+			brief = time.AfterFunc(briefCut, func() {
+				mu.Lock()
+				defer mu.Unlock()
+				if !since.IsZero() {
+					told = true
+					s.report.warns("the tunnel is cut: what is open in it waits, and new connections go to the cluster")
+				}
+			})
+			return
+		}
+		if brief != nil {
+			brief.Stop()
+		}
+		if told {
+			s.report.is("the tunnel goes on, after %v", time.Since(since).Round(100*time.Millisecond))
+		}
+		since, told = time.Time{}, false
 	}
 }
 

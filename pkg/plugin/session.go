@@ -208,11 +208,12 @@ func (s *session) connect(ctx context.Context) error {
 	for _, port := range s.ports {
 		local[port.container] = port.address()
 	}
-	passed, err := s.link.open(ctx, s.transport(s.pod), s.pod, proxy.Session{ID: s.id, Local: local, Refused: s.refusals()})
-	if passed > 0 {
-		s.report.warns("%d connections went to the cluster while there was no tunnel", passed)
-	}
-	return err
+	return s.link.open(ctx, s.transport(s.pod), s.pod, proxy.Session{
+		ID: s.id, Local: local, Grace: s.options.grace, Changed: s.cuts(), Refused: s.refusals(),
+		Passed: func(connections int64) {
+			s.report.warns("%d connections went to the cluster while there was no tunnel", connections)
+		},
+	})
 }
 
 // connectAtLast opens the tunnel as soon as that works: a pod counts as ready from the moment its container runs, which is

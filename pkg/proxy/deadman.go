@@ -55,16 +55,5 @@ func (p *Proxy) abandon(ctx context.Context) {
 func (p *Proxy) hasSession() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.session != nil
-}
-
-// setSession makes s the session, nil for none, and returns the one before. The caller holds p.mu.
-func (p *Proxy) setSession(s *session) *session {
-	earlier := p.session
-	p.session = s
-	select {
-	case p.changed <- struct{}{}:
-	default: // whoever waits will look anyway
-	}
-	return earlier
+	return p.isOn()
 }

@@ -42,13 +42,11 @@ func TestAbandoned(t *testing.T) {
 				}()
 				for _, on := range test.on {
 					time.Sleep(on[0] - time.Since(start))
-					s := &session{}
-					p.mu.Lock()
-					p.setSession(s)
-					p.mu.Unlock()
+					s := &session{connected: t.Context()}
+					p.change(func() { p.session = s })
 					time.Sleep(min(on[1], 9*time.Minute) - time.Since(start))
 					if on[1] < 9*time.Minute {
-						p.endSession(s)
+						p.drainSession(s)
 					}
 				}
 				<-done

@@ -28,6 +28,9 @@ var (
 	// ErrRejected is returned by [Connect] when the proxy refuses the session; it wraps the proxy's reason.
 	ErrRejected = errors.New("the traffic-proxy refused the session")
 
+	// errUnknownTunnel means that there is nothing to resume.
+	errUnknownTunnel = errors.New("the traffic-proxy doesn't know this tunnel any more")
+
 	errNotVelo   = errors.New("the other end of the tunnel is not kubectl velo")
 	errHelloSize = fmt.Errorf("a hello of more than %d bytes", maxHelloBody)
 )
@@ -36,11 +39,18 @@ var (
 type hello struct {
 	Session string   `json:"session"`
 	Ports   []uint16 `json:"ports"`
+	// Tunnel tells one tunnel of the session from those before it, Lane its transports from each other.
+	Tunnel string `json:"tunnel"`
+	Lane   int    `json:"lane"`
+	// Resume is true if the tunnel exists already.
+	Resume bool `json:"resume,omitempty"`
 }
 
 // answer is what the proxy says to a hello. An empty Error means that the session is on.
 type answer struct {
 	Error string `json:"error,omitempty"`
+	// Unknown is true if the tunnel that was to be resumed doesn't exist, or not any more.
+	Unknown bool `json:"unknown,omitempty"`
 	// Passed is how many connections to the session's ports went to the origin pods because the session wasn't there.
 	Passed int64 `json:"passed,omitempty"`
 }
@@ -99,10 +109,12 @@ func greet(conn net.Conn, h hello) (answer, error) {
 		return a, fmt.Errorf("saying hello to the traffic-proxy: %w", err)
 	}
 	err := readHello(conn, &a)
-	if a.Error != "" {
+	switch {
+	case a.Unknown:
+		return a, errUnknownTunnel
+	case a.Error != "":
 		return a, fmt.Errorf("%w: %s", ErrRejected, a.Error)
-	}
-	if err != nil {
+	case err != nil:
 		return a, fmt.Errorf("reading the traffic-proxy's answer: %w", err)
 	}
 	return a, nil

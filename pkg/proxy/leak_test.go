@@ -41,7 +41,7 @@ func TestNothingAccumulates(t *testing.T) {
 	run := func(sessions, connections int) {
 		for range sessions {
 			ctx, stop := context.WithCancel(t.Context())
-			tunnel, err := Connect(ctx, s.tunnel, Session{ID: testSession, Local: map[uint16]string{s.port: local.Addr().String()}})
+			tunnel, err := Connect(ctx, s.tunnel, Session{ID: testSession, Grace: testGrace, Local: map[uint16]string{s.port: local.Addr().String()}})
 			if err != nil {
 				t.Fatal(err)
 			}

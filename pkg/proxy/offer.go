@@ -10,12 +10,14 @@ import (
 	"net"
 	"os"
 	"time"
+
+	"github.com/kubectl-velo/kubectl-velo/pkg/proxy/mux"
 )
 
 const (
 	// keepLimit bounds what is kept of a connection nobody has taken yet; no more is read from its caller. It is less
 	// than a stream's first window, so that offering never waits for the other end.
-	keepLimit = 64 << 10
+	keepLimit = 60 << 10
 	// answerDeadline is longer than a laptop may take to dial its local process.
 	answerDeadline = dialDeadline + 3*time.Second
 )
@@ -27,17 +29,24 @@ var (
 	errCallerGone = errors.New("the caller has gone")
 )
 
-// offer opens a stream of m for a caller of port and returns it once the local process has taken the connection. Until
+// offering is what a connection is offered to: a session, for as long as it has a transport.
+type offering struct {
+	mux       *mux.Session
+	connected context.Context //nolint:containedctx // the state of the session, not of a call
+}
+
+// offer opens a stream for a caller of port and returns it once the local process has taken the connection. Until
 // then it passes on what the caller says, and keeps it: with errNotTaken it returns the bytes that whoever answers
 // instead has to be given first.
-func offer(ctx context.Context, m mux, caller tcpConn, port uint16) (stream, []byte, error) {
-	s, err := m.open(ctx)
+func offer(to *offering, caller tcpConn, port uint16) (stream, []byte, error) {
+	opened, err := to.mux.Open()
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", errNotTaken, err)
+		return stream{}, nil, fmt.Errorf("%w: %w", errNotTaken, err)
 	}
+	s := stream{opened}
 	if _, err := s.Write(streamHeader{kind: reverseStream, port: port}.append(nil)); err != nil {
 		s.abort()
-		return nil, nil, fmt.Errorf("%w: %w", errNotTaken, err)
+		return stream{}, nil, fmt.Errorf("%w: %w", errNotTaken, err)
 	}
 
 	type pushed struct {
@@ -50,7 +59,7 @@ func offer(ctx context.Context, m mux, caller tcpConn, port uint16) (stream, []b
 		kept, err := push(s, caller, decided)
 		pushes <- pushed{kept, err}
 	}()
-	err = awaitTaken(s)
+	err = awaitTaken(to.connected, s)
 	close(decided)
 	// A deadline in the past ends the read that push may be waiting in; with none, the caller can be read again.
 	_ = caller.SetReadDeadline(time.Unix(1, 0))
@@ -60,24 +69,31 @@ func offer(ctx context.Context, m mux, caller tcpConn, port uint16) (stream, []b
 	switch {
 	case p.err != nil:
 		s.abort()
-		return nil, nil, fmt.Errorf("%w: %w", errCallerGone, p.err)
+		return stream{}, nil, fmt.Errorf("%w: %w", errCallerGone, p.err)
 	case err != nil:
 		s.abort()
-		return nil, p.kept, fmt.Errorf("%w: %w", errNotTaken, err)
+		return stream{}, p.kept, fmt.Errorf("%w: %w", errNotTaken, err)
 	}
 	return s, nil, nil
 }
 
-func awaitTaken(s stream) error {
+// awaitTaken waits for the local process to take the connection, while there is a transport that it could say so on.
+func awaitTaken(connected context.Context, s stream) error {
 	if err := s.SetReadDeadline(time.Now().Add(answerDeadline)); err != nil {
 		return err
 	}
+	stop := context.AfterFunc(connected, func() { _ = s.SetReadDeadline(time.Unix(1, 0)) })
 	var answer [1]byte
-	if _, err := io.ReadFull(s, answer[:]); err != nil {
+	_, err := io.ReadFull(s, answer[:])
+	switch {
+	case err != nil:
+		stop()
 		return err
-	}
-	if answer[0] != taken {
+	case answer[0] != taken:
+		stop()
 		return fmt.Errorf("an answer of %#x instead of %#x", answer[0], taken)
+	case !stop():
+		return context.Cause(connected)
 	}
 	return s.SetReadDeadline(time.Time{})
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"strconv"
@@ -76,13 +75,10 @@ type Proxy struct {
 	passed atomic.Int64
 
 	mu      sync.Mutex
-	session *session        // nil while no tunnel is open
+	session *session        // nil before the first, and when the last has ended
 	taken   map[uint16]bool // the ports that the last session takes, or took
-	changed chan struct{}   // told when session is another
+	changed chan struct{}   // told when there is a session that wasn't there, or isn't one that was
 }
-
-// session is the tunnel that a proxy currently hands connections to.
-type session struct{ mux mux }
 
 // New returns a proxy that [Proxy.Run] starts.
 func New(cfg Config) *Proxy {
@@ -195,10 +191,10 @@ func (p *Proxy) serveCaller(ctx context.Context, caller tcpConn, port Port) {
 		return
 	}
 	defer p.conns.release()
-	m, missing := p.route(port.Container)
+	session, missing := p.route(port.Container)
 	var kept []byte
-	if m != nil {
-		s, unanswered, err := offer(ctx, m, caller, port.Container)
+	if session != nil {
+		s, unanswered, err := offer(session, caller, port.Container)
 		switch {
 		case err == nil:
 			p.conns.carry(caller, s)
@@ -216,18 +212,18 @@ func (p *Proxy) serveCaller(ctx context.Context, caller tcpConn, port Port) {
 	p.passThrough(ctx, caller, port, kept)
 }
 
-// route decides who gets a connection that arrives at port: a session's mux, or nil for the origin pods. Where they get it
-// only because the session isn't there, missing is true.
-func (p *Proxy) route(port uint16) (m mux, missing bool) {
+// route decides who gets a connection that arrives at port: a session, or nil for the origin pods. Where they get it only
+// because the session isn't there, missing is true.
+func (p *Proxy) route(port uint16) (s *offering, missing bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
 	case !p.taken[port]:
 		return nil, false
-	case p.session == nil:
+	case !p.isOn():
 		return nil, true
 	}
-	return p.session.mux, false
+	return &offering{mux: p.session.mux, connected: p.session.connected}, false
 }
 
 // passThrough connects the caller to the origin pods, which first get what was kept of it.
@@ -265,112 +261,4 @@ func (p *Proxy) dialOrigin(ctx context.Context, port Port) (tcpConn, error) {
 
 func (p *Proxy) origin(port Port) string {
 	return net.JoinHostPort(p.cfg.Origin, strconv.Itoa(int(port.Service)))
-}
-
-// serveTunnel takes a transport's connection for as long as it lasts.
-func (p *Proxy) serveTunnel(ctx context.Context, conn tcpConn) {
-	// Closing the connection ends whatever happens on it.
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	h, err := welcome(conn, p.judge)
-	if err != nil {
-		p.cfg.Log.Warn("tunnel refused", "err", err)
-		_ = conn.Close()
-		return
-	}
-	m, err := newMux(conn, false)
-	if err != nil {
-		p.cfg.Log.Error("starting the multiplexer", "err", err)
-		_ = conn.Close()
-		return
-	}
-	s := &session{mux: m}
-	p.beginSession(s, h.Ports)
-	p.cfg.Log.Info("session is on", "session", h.Session, "ports", h.Ports)
-	p.serveStreams(s)
-	p.endSession(s)
-	_ = m.close()
-	p.cfg.Log.Info("session is off", "session", h.Session)
-}
-
-// judge answers a hello, or says why it can't be answered with a session.
-func (p *Proxy) judge(h hello) (answer, error) {
-	if h.Session != p.cfg.Session {
-		return answer{}, fmt.Errorf("this traffic-proxy belongs to session %s, not %s", p.cfg.Session, h.Session)
-	}
-	for _, port := range h.Ports {
-		if !p.accepts(port) {
-			return answer{}, fmt.Errorf("this traffic-proxy has no tcp port %d", port)
-		}
-	}
-	return answer{Passed: p.passed.Swap(0)}, nil
-}
-
-func (p *Proxy) accepts(port uint16) bool {
-	for _, own := range p.cfg.Ports {
-		if own.Network == "tcp" && own.Container == port {
-			return true
-		}
-	}
-	return false
-}
-
-// beginSession makes s the one that gets connections. An earlier transport of the same session has been given up by
-// the plugin, whether or not this end has noticed.
-func (p *Proxy) beginSession(s *session, ports []uint16) {
-	p.mu.Lock()
-	earlier := p.setSession(s)
-	p.taken = make(map[uint16]bool, len(ports))
-	for _, port := range ports {
-		p.taken[port] = true
-	}
-	p.mu.Unlock()
-	if earlier != nil {
-		_ = earlier.mux.close()
-	}
-}
-
-// endSession stops handing connections to s. What it has taken goes on for as long as its transport lasts.
-func (p *Proxy) endSession(s *session) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.session == s {
-		p.setSession(nil)
-	}
-}
-
-// serveStreams answers the streams that the laptop opens, until the session's transport ends.
-func (p *Proxy) serveStreams(s *session) {
-	var g errgroup.Group
-	for {
-		st, err := s.mux.accept()
-		if err != nil {
-			break
-		}
-		g.Go(func() error {
-			p.serveStream(s, st)
-			return nil
-		})
-	}
-	_ = g.Wait() // its functions return no errors
-}
-
-func (p *Proxy) serveStream(s *session, st stream) {
-	_ = st.SetReadDeadline(time.Now().Add(helloDeadline))
-	h, err := readStreamHeader(st)
-	if err != nil || h.kind != controlStream {
-		st.reset(resetMalformed)
-		return
-	}
-	_ = st.SetReadDeadline(time.Time{})
-	var request [1]byte
-	for {
-		if _, err := io.ReadFull(st, request[:]); err != nil || request[0] != drainRequest {
-			st.reset(resetMalformed)
-			return
-		}
-		p.endSession(s)
-		if _, err := st.Write([]byte{drainAnswer}); err != nil {
-			return
-		}
-	}
 }

@@ -91,6 +91,9 @@ type stand struct {
 
 const testSession = "5e551011"
 
+// testGrace is more than a tunnel that can come back takes.
+const testGrace = 10 * time.Second
+
 func startProxy(t *testing.T) *stand {
 	t.Helper()
 	s := &stand{origin: startServer(t, "origin"), port: freePort(t), ended: make(chan error, 1)}
@@ -100,6 +103,7 @@ func startProxy(t *testing.T) *stand {
 		Ports:   []Port{{Network: "tcp", Container: s.port, Service: portOf(s.origin.Addr())}},
 		Origin:  "127.0.0.1",
 		Tunnel:  string(s.tunnel),
+		Grace:   testGrace,
 		Log:     slog.New(slog.DiscardHandler),
 	})
 	s.proxy.afterglow = 0
@@ -118,8 +122,8 @@ func startProxy(t *testing.T) *stand {
 }
 
 func (s *stand) hasSession() bool {
-	m, _ := s.proxy.route(s.port)
-	return m != nil
+	to, _ := s.proxy.route(s.port)
+	return to != nil
 }
 
 func (s *stand) end() {
@@ -128,11 +132,20 @@ func (s *stand) end() {
 }
 
 // connect opens a tunnel that takes the proxy's port to the local address, and serves it until the test ends.
-func (s *stand) connect(t *testing.T, local string, refused func(string, error)) *Tunnel {
+func (s *stand) connect(t *testing.T, local string, with func(*Session)) *Tunnel {
+	t.Helper()
+	return s.connectOver(t, s.tunnel, local, with)
+}
+
+func (s *stand) connectOver(t *testing.T, transport Transport, local string, with func(*Session)) *Tunnel {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), testDeadline)
 	defer cancel()
-	tunnel, err := Connect(ctx, s.tunnel, Session{ID: testSession, Local: map[uint16]string{s.port: local}, Refused: refused})
+	session := Session{ID: testSession, Grace: testGrace, Local: map[uint16]string{s.port: local}}
+	if with != nil {
+		with(&session)
+	}
+	tunnel, err := Connect(ctx, transport, session)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +243,9 @@ func TestWhoAnswers(t *testing.T) {
 		t.Parallel()
 		s := startProxy(t)
 		var refused atomic.Int32
-		s.connect(t, fmt.Sprintf("127.0.0.1:%d", freePort(t)), func(string, error) { refused.Add(1) })
+		s.connect(t, fmt.Sprintf("127.0.0.1:%d", freePort(t)), func(session *Session) {
+			session.Refused = func(string, error) { refused.Add(1) }
+		})
 		wantAnswer(t, exchange(t, s.dial(t), sent), "origin", sent)
 		if n := refused.Load(); n != 1 {
 			t.Errorf("heard of %d refusals, want 1", n)
@@ -251,7 +266,7 @@ func TestWhoAnswers(t *testing.T) {
 		s := startProxy(t)
 		local := startServer(t, "local")
 		tunnel := s.connect(t, local.Addr().String(), nil)
-		_ = tunnel.mux.close()
+		tunnel.mux.Close()
 		eventually(t, "the session's end", func() bool { return !s.hasSession() })
 		wantAnswer(t, exchange(t, s.dial(t), sent), "origin", sent)
 	})
@@ -266,7 +281,7 @@ func TestSilentTunnelIsHandedOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if _, err := greet(conn, hello{Session: testSession, Ports: []uint16{s.port}}); err != nil {
+	if _, err := greet(conn, hello{Session: testSession, Ports: []uint16{s.port}, Tunnel: "silent"}); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the session", func() bool { return s.hasSession() })
@@ -450,7 +465,7 @@ func TestSessionIsReplacedByItself(t *testing.T) {
 	s.connect(t, first.Addr().String(), nil)
 	was, _ := s.proxy.route(s.port)
 	s.connect(t, second.Addr().String(), nil)
-	eventually(t, "the second tunnel", func() bool { m, _ := s.proxy.route(s.port); return m != nil && m != was })
+	eventually(t, "the second tunnel", func() bool { to, _ := s.proxy.route(s.port); return to != nil && to.mux != was.mux })
 	wantAnswer(t, exchange(t, s.dial(t), []byte("hi")), "second", []byte("hi"))
 }
 
@@ -460,18 +475,21 @@ func TestPassed(t *testing.T) {
 	s := startProxy(t)
 	sent := []byte("hello")
 	wantAnswer(t, exchange(t, s.dial(t), sent), "origin", sent) // before there was any session
-	first := s.connect(t, fmt.Sprintf("127.0.0.1:%d", freePort(t)), nil)
+	told := make(map[string]int64)
+	hear := func(which string) func(*Session) {
+		return func(session *Session) { session.Passed = func(n int64) { told[which] += n } }
+	}
+	first := s.connect(t, fmt.Sprintf("127.0.0.1:%d", freePort(t)), hear("first"))
 	wantAnswer(t, exchange(t, s.dial(t), sent), "origin", sent) // refused
-	_ = first.mux.close()
+	first.mux.Close()
 	eventually(t, "the session's end", func() bool { return !s.hasSession() })
 	for range 3 {
 		wantAnswer(t, exchange(t, s.dial(t), sent), "origin", sent)
 	}
-	if second := s.connect(t, "127.0.0.1:1", nil); first.Passed != 0 || second.Passed != 3 {
-		t.Errorf("told of %d, then %d; want 0, then 3", first.Passed, second.Passed)
-	}
-	if third := s.connect(t, "127.0.0.1:1", nil); third.Passed != 0 {
-		t.Errorf("told of %d again", third.Passed)
+	s.connect(t, "127.0.0.1:1", hear("second"))
+	s.connect(t, "127.0.0.1:1", hear("third"))
+	if len(told) != 1 || told["second"] != 3 {
+		t.Errorf("told %v; want 3, and only the second", told)
 	}
 }
 
@@ -483,7 +501,7 @@ func TestConnectRefused(t *testing.T) {
 		session Session
 	}{
 		{"another session", Session{ID: "07er", Local: map[uint16]string{s.port: "localhost:1"}}},
-		{"a port the proxy doesn't have", Session{ID: testSession, Local: map[uint16]string{s.port + 1: "localhost:1"}}},
+		{"a port the proxy doesn't have", Session{ID: testSession, Grace: testGrace, Local: map[uint16]string{s.port + 1: "localhost:1"}}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -30,11 +30,10 @@ func TestControlPlaneRestarts(t *testing.T) {
 	e.answeredBy("http://web/", localName)
 	e.loadAlone("http://web/", "30s")
 	components := []string{"apiserver", "kubelet", "apiserver"}
-	for i, component := range components {
+	for _, component := range components {
 		if out, err := exec.Command("velo-cluster", "restart", component, "--kill").CombinedOutput(); err != nil {
 			t.Fatalf("restarting %s: %v: %s", component, err, out)
 		}
-		v.saysTimes("the tunnel was cut", i+1)
 		e.eventually("an answer of the local process", func() error {
 			l, err := e.answers("http://web/")
 			if err == nil && l.Answered[localName] != l.Sent {
@@ -45,9 +44,8 @@ func TestControlPlaneRestarts(t *testing.T) {
 	}
 	saw := e.loadResult()
 	t.Logf("requests sent: %d, failed: %d, answered by %v", saw.Sent, saw.Failed, saw.Answered)
-	// What is in the tunnel when it is cut is lost with it: at most one request of each caller.
-	if allowed := loadCallers * len(components); saw.Failed > allowed {
-		t.Errorf("%d requests failed, %d may: %s", saw.Failed, allowed, strings.Join(saw.Failures, "\n"))
+	if saw.Failed > 0 {
+		t.Errorf("%d requests failed: %s", saw.Failed, strings.Join(saw.Failures, "\n"))
 	}
 	v.interrupt()
 	e.sameService("web", was)
