@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -114,7 +115,7 @@ func TestPodDeletedUnderLoad(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, pod := range pods.Items {
-			if err := e.client.CoreV1().Pods(e.namespace).Delete(t.Context(), pod.Name, metav1.DeleteOptions{}); err != nil {
+			if err := e.removePod(pod.Name, i%2 == 1); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -125,6 +126,15 @@ func TestPodDeletedUnderLoad(t *testing.T) {
 	r.stop(n * loadCallers)
 	e.sameService("web", was)
 	e.nothingLeft()
+}
+
+// removePod deletes a pod, or evicts it as the drain of a node does.
+func (e *env) removePod(name string, evict bool) error {
+	pods := e.client.CoreV1().Pods(e.namespace)
+	if !evict {
+		return pods.Delete(e.Context(), name, metav1.DeleteOptions{})
+	}
+	return pods.EvictV1(e.Context(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: e.namespace}})
 }
 
 // The traffic-proxy's Deployment is deleted under load: the session ends and says so; the Service is whole.

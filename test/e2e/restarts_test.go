@@ -26,9 +26,11 @@ func TestControlPlaneRestarts(t *testing.T) {
 	e.deployWeb()
 	l := startLocal(t)
 	was := e.serviceBytes("web")
-	v := e.intercept("web", port(l.http, "http"))
+	v := e.intercept("web", port(l.http, "http"), port(l.echo, "echo"))
 	e.answeredBy("http://web/", localName)
-	e.loadAlone("http://web/", "30s")
+	e.startAlone("load", "load", "--url=http://web/", "--for=30s",
+		fmt.Sprintf("--kept=%d", keptCallers), fmt.Sprintf("--fresh=%d", freshCallers), "--pause=10ms", "--timeout=20s")
+	e.startAlone("echo", "echo", "--address=web:9000", "--for=30s")
 	components := []string{"apiserver", "kubelet", "apiserver"}
 	for _, component := range components {
 		if out, err := exec.Command("velo-cluster", "restart", component, "--kill").CombinedOutput(); err != nil {
@@ -42,50 +44,60 @@ func TestControlPlaneRestarts(t *testing.T) {
 			return err
 		})
 	}
-	saw := e.loadResult()
+	var saw load
+	e.resultOf("load", &saw)
+	counts.Lock()
+	counts.sent += saw.Sent
+	counts.failed += saw.Failed
+	counts.Unlock()
 	t.Logf("requests sent: %d, failed: %d, answered by %v", saw.Sent, saw.Failed, saw.Answered)
 	if saw.Failed > 0 {
 		t.Errorf("%d requests failed: %s", saw.Failed, strings.Join(saw.Failures, "\n"))
 	}
+	var echoed struct {
+		Count int64 `json:"count"`
+	}
+	e.resultOf("echo", &echoed)
+	t.Logf("one connection: %d bytes there and back", echoed.Count)
 	v.interrupt()
 	e.sameService("web", was)
 	e.nothingLeft()
 }
 
-// loadAlone starts a pod that sends requests for some time, and needs nobody to be told so.
-func (e *env) loadAlone(url, duration string) {
+// startAlone starts a pod that runs peer and needs nobody to be told so.
+func (e *env) startAlone(name string, args ...string) {
 	e.Helper()
-	template := peerPod(map[string]string{"app": "load"}, nil, "load", "--url="+url, "--for="+duration,
-		fmt.Sprintf("--kept=%d", keptCallers), fmt.Sprintf("--fresh=%d", freshCallers), "--pause=10ms", "--timeout=20s")
+	template := peerPod(map[string]string{"app": name}, nil, args...)
 	template.Spec.RestartPolicy = corev1.RestartPolicyNever
 	_, err := e.client.CoreV1().Pods(e.namespace).Create(e.Context(), &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: "load", Labels: template.Labels}, Spec: template.Spec,
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: template.Labels}, Spec: template.Spec,
 	}, metav1.CreateOptions{})
 	if err != nil {
 		e.Fatal(err)
 	}
 }
 
-func (e *env) loadResult() load {
+// resultOf waits until a pod of startAlone has ended, and reads what it saw.
+func (e *env) resultOf(name string, saw any) {
 	e.Helper()
-	var l load
-	e.eventually("the load's end", func() error {
-		pod, err := e.client.CoreV1().Pods(e.namespace).Get(e.Context(), "load", metav1.GetOptions{})
-		if err == nil && pod.Status.Phase != corev1.PodSucceeded {
-			err = fmt.Errorf("its pod is %s", pod.Status.Phase)
+	e.eventually("the end of pod "+name, func() error {
+		pod, err := e.client.CoreV1().Pods(e.namespace).Get(e.Context(), name, metav1.GetOptions{})
+		switch {
+		case err != nil:
+			return err
+		case pod.Status.Phase == corev1.PodFailed:
+			out, _ := e.kubectl("logs", name)
+			e.Fatalf("pod %s failed: %s", name, out)
+		case pod.Status.Phase != corev1.PodSucceeded:
+			return fmt.Errorf("it is %s", pod.Status.Phase)
 		}
-		return err
+		return nil
 	})
-	out, err := e.kubectl("logs", "load")
+	out, err := e.kubectl("logs", name)
 	if err != nil {
 		e.Fatal(err)
 	}
-	if err := json.Unmarshal([]byte(out), &l); err != nil {
+	if err := json.Unmarshal([]byte(out), saw); err != nil {
 		e.Fatalf("%v: %s", err, out)
 	}
-	counts.Lock()
-	defer counts.Unlock()
-	counts.sent += l.Sent
-	counts.failed += l.Failed
-	return l
 }

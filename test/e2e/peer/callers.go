@@ -8,9 +8,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"strconv"
@@ -141,35 +143,52 @@ func digest(ctx context.Context, flags *flag.FlagSet, args []string) (any, error
 	return Count{int64(len(got))}, nil
 }
 
-// echo sends and compares at the same time.
+// echo sends and compares at the same time: some bytes, or, with --for, a few at a time for as long as that.
 func echo(ctx context.Context, flags *flag.FlagSet, args []string) (any, error) {
 	address := flags.String("address", "", "the service's echo port")
 	size := flags.Int64("bytes", 8<<20, "how much to send")
+	duration := flags.Duration("for", 0, "how long to send, instead")
 	_ = flags.Parse(args) // it exits
 	conn, err := dial(ctx, *address)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
+	content := service.Bytes(*size)
+	if *duration > 0 {
+		content = &lasting{Reader: service.Bytes(math.MaxInt64), until: time.Now().Add(*duration)}
+	}
+	sent := sha256.New()
+	var count int64
 	var sending errgroup.Group
-	sending.Go(func() error {
-		if _, err := io.Copy(conn, service.Bytes(*size)); err != nil {
+	sending.Go(func() (err error) {
+		if count, err = io.Copy(conn, io.TeeReader(content, sent)); err != nil {
 			return err
 		}
 		return conn.CloseWrite()
 	})
-	wanted, err := hashOf(service.Bytes(*size))
-	if err != nil {
-		return nil, err
-	}
 	got, err := hashOf(conn)
-	if err != nil {
+	if err := errors.Join(err, sending.Wait()); err != nil {
 		return nil, err
 	}
-	if got != wanted {
-		return nil, fmt.Errorf("%w: another hash", errUnexpected)
+	if wanted := hex.EncodeToString(sent.Sum(nil)); got != wanted {
+		return nil, fmt.Errorf("%w: hash %s instead of %s", errUnexpected, got, wanted)
 	}
-	return Count{*size}, sending.Wait()
+	return Count{count}, nil
+}
+
+// lasting reads a little at a time, until it is late.
+type lasting struct {
+	io.Reader
+	until time.Time
+}
+
+func (l *lasting) Read(p []byte) (int, error) {
+	if time.Now().After(l.until) {
+		return 0, io.EOF
+	}
+	time.Sleep(time.Millisecond)
+	return l.Reader.Read(p[:min(len(p), 4<<10)])
 }
 
 func dial(ctx context.Context, address string) (*net.TCPConn, error) {
