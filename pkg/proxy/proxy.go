@@ -46,7 +46,7 @@ func (p Port) String() string { return fmt.Sprintf("%d/%s", p.Container, p.Netwo
 type Config struct {
 	// Session is the ID of the session that may open the tunnel.
 	Session string
-	// Ports are all ports of the Service, intercepted or not.
+	// Ports are all ports of the Service, intercepted or not; none, if the proxy stands in for no Service.
 	Ports []Port
 	// Origin is the host or address of the origin Service.
 	Origin string
@@ -127,7 +127,9 @@ func (p *Proxy) Run(ctx context.Context) error {
 			if p.cfg.Leaving != nil {
 				p.cfg.Leaving(serving)
 			}
-			p.glow(serving)
+			if len(p.cfg.Ports) > 0 {
+				p.glow(serving)
+			}
 		case <-serving.Done():
 		}
 		listeners.close()
@@ -171,7 +173,10 @@ func (p *Proxy) listen(ctx context.Context, port Port, listeners *closers) (func
 			return nil, err
 		}
 		listeners.add(conn)
-		return func(ctx context.Context) error { return p.passDatagrams(ctx, conn, port) }, nil
+		return func(ctx context.Context) error {
+			relayDatagrams(ctx, conn, func(ctx context.Context) (datagrams, error) { return dialUDP(ctx, p.origin(port)) })
+			return nil
+		}, nil
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {

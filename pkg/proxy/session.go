@@ -15,8 +15,9 @@ import (
 
 // session is the proxy's end of a tunnel. The fields below mu are guarded by the proxy's.
 type session struct {
-	tunnel string
-	mux    *mux.Session
+	tunnel   string
+	mux      *mux.Session
+	forwards connections
 
 	draining bool
 	// connected is done once the tunnel has no transport, and nil while it has none.
@@ -112,17 +113,21 @@ func (p *Proxy) accepts(port uint16) bool {
 // serveSession answers the streams that the laptop opens, until the session ends.
 func (p *Proxy) serveSession(ctx context.Context, s *session) {
 	defer context.AfterFunc(ctx, s.mux.Close)()
+	// The session's end is what ends everything in it.
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
 	var g errgroup.Group
 	for {
-		st, err := s.mux.Accept(context.WithoutCancel(ctx)) // the session's end is what ends it
+		st, err := s.mux.Accept(serving)
 		if err != nil {
 			break
 		}
 		g.Go(func() error {
-			p.serveStream(s, stream{st})
+			p.serveStream(serving, s, stream{st})
 			return nil
 		})
 	}
+	stop()
 	_ = g.Wait() // its functions return no errors
 	p.change(func() {
 		if p.session == s {
@@ -174,14 +179,28 @@ func (p *Proxy) change(do func()) {
 // isOn reports whether there is a session to offer callers to. The caller holds p.mu.
 func (p *Proxy) isOn() bool { return p.session != nil && p.session.isOn() }
 
-func (p *Proxy) serveStream(s *session, st stream) {
+func (p *Proxy) serveStream(ctx context.Context, s *session, st stream) {
 	_ = st.SetReadDeadline(time.Now().Add(helloDeadline))
 	h, err := readStreamHeader(st)
-	if err != nil || h.kind != controlStream {
+	if err != nil {
 		st.reset(resetMalformed)
 		return
 	}
 	_ = st.SetReadDeadline(time.Time{})
+	switch h.kind {
+	case controlStream:
+		p.serveControl(s, st)
+	case forwardStream:
+		s.serveForward(ctx, st, h)
+	case datagramStream:
+		serveDatagrams(ctx, st, h)
+	case reverseStream:
+		st.reset(resetMalformed) // these are this end's to open
+	}
+}
+
+// serveControl answers the plugin's requests.
+func (p *Proxy) serveControl(s *session, st stream) {
 	var request [1]byte
 	for {
 		if _, err := io.ReadFull(st, request[:]); err != nil || request[0] != drainRequest {

@@ -5,6 +5,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -21,10 +22,17 @@ const (
 	maxCallers = 4096
 )
 
-// passDatagrams passes UDP datagrams to the origin pods and their answers back, until conn is closed. Each caller has
-// a socket of its own, so that answers find their way.
-func (p *Proxy) passDatagrams(ctx context.Context, conn net.PacketConn, port Port) error {
-	r := datagramRelay{conn: conn, origin: p.origin(port), callers: make(map[string]net.Conn)}
+// datagrams is one caller's way to whoever answers: a UDP socket, or what stands for one. Writes and reads are whole
+// datagrams.
+type datagrams interface {
+	io.ReadWriteCloser
+	SetReadDeadline(t time.Time) error
+}
+
+// relayDatagrams passes the datagrams that come to conn on, and their answers back, until conn is closed. Each caller gets
+// one of what dial makes, so that answers find their way.
+func relayDatagrams(ctx context.Context, conn net.PacketConn, dial func(context.Context) (datagrams, error)) {
+	r := datagramRelay{conn: conn, dial: dial, callers: make(map[string]datagrams)}
 	defer func() { _ = r.answers.Wait() }() // returns no errors
 	defer r.close()
 	buf := make([]byte, maxDatagram)
@@ -32,10 +40,10 @@ func (p *Proxy) passDatagrams(ctx context.Context, conn net.PacketConn, port Por
 		n, caller, err := conn.ReadFrom(buf)
 		switch {
 		case errors.Is(err, net.ErrClosed):
-			return nil
+			return
 		case err != nil:
 			if !wait(ctx, acceptRetry) {
-				return nil
+				return
 			}
 			continue
 		}
@@ -45,11 +53,11 @@ func (p *Proxy) passDatagrams(ctx context.Context, conn net.PacketConn, port Por
 
 type datagramRelay struct {
 	conn    net.PacketConn
-	origin  string
+	dial    func(context.Context) (datagrams, error)
 	answers errgroup.Group
 
 	mu      sync.Mutex
-	callers map[string]net.Conn
+	callers map[string]datagrams
 }
 
 // pass sends one datagram on. Like any network it may lose it.
@@ -63,12 +71,10 @@ func (r *datagramRelay) pass(ctx context.Context, caller net.Addr, datagram []by
 		if !room {
 			return
 		}
-		dialer := net.Dialer{Timeout: dialDeadline}
-		conn, err := dialer.DialContext(ctx, "udp", r.origin)
-		if err != nil {
+		var err error
+		if out, err = r.dial(ctx); err != nil {
 			return
 		}
-		out = conn
 		r.mu.Lock()
 		r.callers[key] = out
 		r.mu.Unlock()
@@ -81,8 +87,8 @@ func (r *datagramRelay) pass(ctx context.Context, caller net.Addr, datagram []by
 	_, _ = out.Write(datagram) // an error is an earlier datagram's, reported by ICMP: nobody is left to hear it
 }
 
-// answer sends the origin pods' datagrams back to their caller until there have been none for a while.
-func (r *datagramRelay) answer(caller net.Addr, out net.Conn) {
+// answer sends datagrams back to their caller until there have been none for a while.
+func (r *datagramRelay) answer(caller net.Addr, out datagrams) {
 	defer func() {
 		r.mu.Lock()
 		delete(r.callers, caller.String())
