@@ -11,6 +11,11 @@ import _ "embed"
 //go:embed deployment.yaml
 var Deployment []byte
 
+// Job is the traffic-proxy of a session that intercepts nothing, without its pod.
+//
+//go:embed job.yaml
+var Job []byte
+
 // OriginService is the way to the origin pods while their Service leads elsewhere.
 //
 //go:embed origin-service.yaml

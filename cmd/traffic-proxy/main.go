@@ -44,8 +44,12 @@ func run() int {
 		return err
 	})
 	flag.Parse()
-	if cfg.Session == "" || cfg.Origin == "" || cfg.Tunnel == "" || len(cfg.Ports) == 0 {
-		log.Error("--session, --origin, --tunnel and --port are all needed")
+	switch {
+	case cfg.Session == "" || cfg.Tunnel == "":
+		log.Error("--session and --tunnel are needed")
+		return 2
+	case (cfg.Origin == "") != (len(cfg.Ports) == 0):
+		log.Error("--origin and --port go together")
 		return 2
 	}
 	if r.service != "" {
@@ -58,6 +62,10 @@ func run() int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
+	if len(cfg.Ports) == 0 {
+		// It stands in for nobody: without its session it is of no use.
+		cfg.Abandoned = func(context.Context) { stop() }
+	}
 	if err := proxy.New(cfg).Run(ctx); err != nil {
 		log.Error("traffic-proxy ends", "err", err)
 		return 1

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os/exec"
 	"syscall"
 	"time"
@@ -18,17 +19,23 @@ const childGrace = 5 * time.Second
 
 // findProgram makes sure that a COMMAND's program exists, before anything is changed for its sake.
 func findProgram(command []string) error {
-	if _, err := exec.LookPath(command[0]); err != nil {
-		return withHint(fmt.Errorf("the command can't be run: %w", err),
-			"name a program after -- that is in your PATH, or the path of one")
+	_, err := exec.LookPath(command[0])
+	if err == nil {
+		return nil
 	}
-	return nil
+	code := exitNotFound
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EISDIR) {
+		code = exitNotExecutable
+	}
+	return withHint(&programError{fmt.Errorf("the command can't be run: %w", err), code},
+		"name a program after -- that is in your PATH, or the path of one")
 }
 
-// runChild runs a COMMAND on this terminal until it ends, or until ctx does: then it is asked to end, and killed if it
+// runChild runs a COMMAND on this terminal, with an environment, or this process's if that is nil, until it ends, or until ctx does: then it is asked to end, and killed if it
 // doesn't. An exit code of its own comes back as a [commandError].
-func runChild(ctx context.Context, command []string, streams genericiooptions.IOStreams) error {
+func runChild(ctx context.Context, command, environ []string, streams genericiooptions.IOStreams) error {
 	child := exec.CommandContext(ctx, command[0], command[1:]...)
+	child.Env = environ
 	child.Stdin, child.Stdout, child.Stderr = streams.In, streams.Out, streams.ErrOut
 	child.WaitDelay = childGrace
 	child.Cancel = func() error {

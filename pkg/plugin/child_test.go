@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -30,11 +31,25 @@ func TestFindProgram(t *testing.T) {
 	if err := findProgram([]string{self, "argument"}); err != nil {
 		t.Errorf("findProgram: %v", err)
 	}
-	for _, name := range []string{"program-that-is-not-there", "./nowhere/program", "", t.TempDir()} {
-		t.Run(name, func(t *testing.T) {
-			err := findProgram([]string{name})
-			if err == nil || !strings.Contains(err.Error(), name) || exitCode(err) != exitFailure || hintOf("", err) == "" {
-				t.Errorf("findProgram: %v, exit code %d, hint %q", err, exitCode(err), hintOf("", err))
+	text := filepath.Join(t.TempDir(), "text")
+	if err := os.WriteFile(text, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name, program string
+		code          int
+	}{
+		{"not in the PATH", "program-that-is-not-there", exitNotFound},
+		{"not there", "./nowhere/program", exitNotFound},
+		{"empty", "", exitNotFound},
+		{"a directory", t.TempDir(), exitNotExecutable},
+		{"not executable", text, exitNotExecutable},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			err := findProgram([]string{test.program})
+			if err == nil || !strings.Contains(err.Error(), test.program) || exitCode(err) != test.code || hintOf("", err) == "" {
+				t.Errorf("findProgram: %v, exit code %d, want %d, hint %q", err, exitCode(err), test.code, hintOf("", err))
 			}
 		})
 	}
@@ -56,7 +71,7 @@ func TestRunChild(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			streams, in, out, errOut := genericiooptions.NewTestIOStreams()
 			in.WriteString(tt.in)
-			err := runChild(t.Context(), []string{"sh", "-c", tt.script}, streams)
+			err := runChild(t.Context(), []string{"sh", "-c", tt.script}, nil, streams)
 			if _, ok := errors.AsType[*commandError](err); exitCode(err) != tt.code || ok != tt.commandsOwnNumber {
 				t.Errorf("runChild: %v, exit code %d, want %d", err, exitCode(err), tt.code)
 			}
@@ -88,7 +103,7 @@ func TestRunChildEndsWithSession(t *testing.T) {
 	var errOut bytes.Buffer
 	ended := make(chan error)
 	go func() {
-		ended <- runChild(ctx, []string{"cat"}, genericiooptions.IOStreams{In: in, Out: out, ErrOut: &errOut})
+		ended <- runChild(ctx, []string{"cat"}, nil, genericiooptions.IOStreams{In: in, Out: out, ErrOut: &errOut})
 	}()
 	// What it echoes says that it runs.
 	if _, err := toChild.WriteString("x"); err != nil {

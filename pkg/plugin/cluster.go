@@ -3,6 +3,7 @@
 package plugin
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -16,6 +17,8 @@ type cluster struct {
 	config    *rest.Config
 	client    kubernetes.Interface
 	namespace string
+	// context is the kubeconfig's that leads there, or the API server's address if there is none.
+	context string
 	// flags are those of this call that another command needs to reach the same cluster, ready to be appended to it.
 	flags string
 }
@@ -45,7 +48,10 @@ func connect(flags *genericclioptions.ConfigFlags) (*cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
 	}
-	c := &cluster{config: config, client: client, namespace: namespace}
+	c := &cluster{config: config, client: client, namespace: namespace, context: config.Host}
+	if raw, err := loader.RawConfig(); err == nil {
+		c.context = cmp.Or(*flags.Context, raw.CurrentContext, c.context)
+	}
 	if value := *flags.KubeConfig; value != "" {
 		c.flags += " --kubeconfig " + value
 	}

@@ -19,6 +19,9 @@ const (
 	exitFailure = 1
 	exitUsage   = 2
 	exitTimeout = 124
+	// As shells have it, for a COMMAND.
+	exitNotExecutable = 126
+	exitNotFound      = 127
 )
 
 // usageError is a mistake in how a command was called. Nothing has been asked of the cluster.
@@ -53,6 +56,14 @@ func (e *commandError) Error() string {
 	return fmt.Sprintf("the command ended with exit code %d", e.code)
 }
 
+// programError says why a COMMAND can't be started.
+type programError struct {
+	error
+	code int
+}
+
+func (e *programError) Unwrap() error { return e.error }
+
 // exitCode returns the code that a command ends with.
 func exitCode(err error) int {
 	if err == nil {
@@ -60,6 +71,9 @@ func exitCode(err error) int {
 	}
 	if command, ok := errors.AsType[*commandError](err); ok {
 		return command.code
+	}
+	if program, ok := errors.AsType[*programError](err); ok {
+		return program.code
 	}
 	if _, ok := errors.AsType[*usageError](err); ok {
 		return exitUsage

@@ -3,9 +3,7 @@
 package plugin
 
 import (
-	"cmp"
 	"context"
-	"os"
 	"slices"
 	"time"
 
@@ -25,6 +23,8 @@ const minGrace = 10 * time.Second
 
 // interceptOptions are those of kubectl velo intercept.
 type interceptOptions struct {
+	surroundingsOptions
+
 	// Bound to flags.
 	ports      []string
 	proxyImage string
@@ -63,13 +63,20 @@ func newInterceptCommand(kubeconfig *genericclioptions.ConfigFlags, impatient <-
 
 			--port LOCAL:REMOTE reads as in kubectl port-forward: LOCAL is a port of this machine, REMOTE one of the
 			Service's ports by number, by name, or by its target port. Without --port, every port of the Service comes to
-			the local port of the same number as its container port.`),
+			the local port of the same number as its container port.
+
+			COMMAND gets the environment and files of a pod of the Service, and ways to its dependencies, as 'kubectl velo
+			run' gives them. So does a process that you start yourself with what --env-file has written. Without either,
+			none of that is read.`),
 		Example: templates.Examples(`
 			# Requests to the Service's container port 21458 reach localhost:3002
 			kubectl velo intercept svc/website-container --port 3002:21458
 
 			# The same, for as long as a program runs
 			kubectl velo intercept svc/website-container --port 3002:21458 -- ./website
+
+			# The same with an environment for a debugger to read
+			kubectl velo intercept svc/website-container --port 3002:21458 --env-file .env
 
 			# Every port of the Service, at most for an hour
 			kubectl velo intercept svc/orders --ttl 1h
@@ -89,6 +96,7 @@ func newInterceptCommand(kubeconfig *genericclioptions.ConfigFlags, impatient <-
 		},
 	}
 	flags := cmd.Flags()
+	o.addFlags(flags)
 	flags.StringArrayVar(&o.ports, "port", nil, "`LOCAL:REMOTE`: a local port for one of the Service's ports; may be repeated")
 	flags.StringVar(&o.proxyImage, "proxy-image", "", "image of the traffic-proxy (default $"+proxyImageEnv+", or "+proxyRepository+" of this version)")
 	flags.DurationVar(&o.timeout, "timeout", time.Minute, "how long everything may take to be ready")
@@ -147,14 +155,23 @@ func (o *interceptOptions) validate() error {
 		local[p.local] = true
 		o.portFlags = append(o.portFlags, p)
 	}
+	if err := o.surroundingsOptions.validate(); err != nil {
+		return err
+	}
 	if len(o.command) > 0 {
 		return findProgram(o.command)
 	}
 	return nil
 }
 
+// surrounded reports whether a process on this machine is given what its pod has: one that the session starts, or one that
+// its user does with what the session has written.
+func (o *interceptOptions) surrounded() bool {
+	return len(o.command) > 0 || o.envFile != "" || len(o.add) > 0
+}
+
 func (o *interceptOptions) complete(kubeconfig *genericclioptions.ConfigFlags) (err error) {
-	o.proxyImage = cmp.Or(o.proxyImage, os.Getenv(proxyImageEnv), proxyRepository+":"+Version)
+	o.proxyImage = defaultImage(o.proxyImage)
 	o.cluster, err = connect(kubeconfig)
 	return err
 }

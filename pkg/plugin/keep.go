@@ -16,7 +16,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/kubectl/pkg/util/podutils"
 
 	"github.com/kubectl-velo/kubectl-velo/pkg/proxy"
 	"github.com/kubectl-velo/kubectl-velo/pkg/proxy/portforward"
@@ -175,12 +174,7 @@ func (s *session) glance(ctx context.Context) (*glanced, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing the pods of deployment %s/%s: %w", s.namespace, name, err)
 	}
-	for i := range pods.Items {
-		pod := &pods.Items[i]
-		if pod.DeletionTimestamp == nil && podutils.IsPodReady(pod) {
-			state.pod = pod.Name
-		}
-	}
+	state.pod = readyPod(pods.Items)
 	return &state, nil
 }
 

@@ -4,8 +4,10 @@ package plugin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/kubectl-velo/kubectl-velo/pkg/proxy"
 )
@@ -20,11 +22,17 @@ type link struct {
 	pod    string
 	alive  bool
 	end    context.CancelFunc
+	opened chan struct{} // closed with the next tunnel
 
 	serving sync.WaitGroup
 }
 
-func newLink(ended func()) *link { return &link{ended: ended} }
+// awaitTunnel is how long a connection to a dependency waits for a tunnel.
+const awaitTunnel = 10 * time.Second
+
+var errNoTunnel = errors.New("there is no tunnel to the cluster")
+
+func newLink(ended func()) *link { return &link{ended: ended, opened: make(chan struct{})} }
 
 // open opens a tunnel in the place of the one before.
 func (l *link) open(ctx context.Context, transport proxy.Transport, pod string, session proxy.Session) error {
@@ -36,6 +44,8 @@ func (l *link) open(ctx context.Context, transport proxy.Transport, pod string, 
 	serving, end := context.WithCancel(context.WithoutCancel(ctx))
 	l.mu.Lock()
 	l.tunnel, l.pod, l.alive, l.end = t, pod, true, end
+	close(l.opened)
+	l.opened = make(chan struct{})
 	l.mu.Unlock()
 	l.serving.Go(func() {
 		err := t.Serve(serving)
@@ -63,6 +73,35 @@ func (l *link) isConnected() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.alive && l.tunnel.Connected()
+}
+
+// use returns the tunnel, waiting for one if need be.
+func (l *link) use(ctx context.Context) (*proxy.Tunnel, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, awaitTunnel, errNoTunnel)
+	defer cancel()
+	for {
+		l.mu.Lock()
+		t, alive, opened := l.tunnel, l.alive, l.opened
+		l.mu.Unlock()
+		if alive {
+			return t, nil
+		}
+		select {
+		case <-opened:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// roundTrip returns how long the way to the traffic-proxy and back takes, or 0 if that isn't known.
+func (l *link) roundTrip() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.alive {
+		return 0
+	}
+	return l.tunnel.RoundTrip()
 }
 
 // probe has the tunnel find out which of its connections still work.

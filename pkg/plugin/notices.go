@@ -24,13 +24,13 @@ func (p interceptedPort) address() string {
 	return net.JoinHostPort("localhost", strconv.Itoa(int(p.local)))
 }
 
-// once returns a function that reports what a pod waits for, each thing once.
-func (s *session) once() func(string) {
+// waitingFor returns a function that reports what a pod waits for, each thing once.
+func waitingFor(r *report) func(string) {
 	said := map[string]bool{"": true, "Pending": true, "Running": true}
 	return func(what string) {
 		if !said[what] {
 			said[what] = true
-			s.report.begins("waiting for traffic-proxy: %s", what)
+			r.begins("waiting for traffic-proxy: %s", what)
 		}
 	}
 }
@@ -57,7 +57,7 @@ func (s *session) warnAboutSilence(ctx context.Context) {
 }
 
 // cuts returns a function that tells when the tunnel has lost its last connection, and when it is back.
-func (s *session) cuts() func(connected bool) {
+func cuts(r *report) func(connected bool) {
 	var mu sync.Mutex
 	var since time.Time
 	var told bool
@@ -72,7 +72,7 @@ func (s *session) cuts() func(connected bool) {
 				defer mu.Unlock()
 				if !since.IsZero() {
 					told = true
-					s.report.warns("the tunnel is cut: what is open in it waits, and new connections go to the cluster")
+					r.warns("the tunnel is cut: what is open in it waits, and new connections go to the cluster")
 				}
 			})
 			return
@@ -81,7 +81,7 @@ func (s *session) cuts() func(connected bool) {
 			brief.Stop()
 		}
 		if told {
-			s.report.is("the tunnel goes on, after %v", time.Since(since).Round(100*time.Millisecond))
+			r.is("the tunnel goes on, after %v", time.Since(since).Round(100*time.Millisecond))
 		}
 		since, told = time.Time{}, false
 	}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -85,12 +84,7 @@ func (s *session) preflight(ctx context.Context) error {
 		return err
 	}
 	if len(lacking) > 0 {
-		var b strings.Builder
-		for _, p := range lacking {
-			b.WriteString("\n  " + p.String())
-		}
-		return withHint(fmt.Errorf("you may not intercept Services in namespace %s; you lack the permission to:%s", s.namespace, b.String()),
-			"ask an administrator for the built-in ClusterRole 'edit' in that namespace, or for what 'kubectl velo rbac -n %s' prints", s.namespace)
+		return s.lackError("intercept Services", lacking)
 	}
 	s.service, err = s.client.CoreV1().Services(s.namespace).Get(ctx, s.name, metav1.GetOptions{})
 	if err != nil {

@@ -24,6 +24,7 @@ type report struct {
 	mu     sync.Mutex
 	w      io.Writer
 	colour bool
+	once   map[string]bool
 }
 
 // newReport colours its lines if w is a terminal and NO_COLOR (https://no-color.org) isn't set.
@@ -48,6 +49,21 @@ func (r *report) is(format string, args ...any)     { r.line(green, "✔", forma
 func (r *report) warns(format string, args ...any)  { r.line(yellow, "⚠", format, args) }
 func (r *report) undoes(format string, args ...any) { r.line(cyan, "◎", format, args) }
 func (r *report) fails(format string, args ...any)  { r.line(red, "✗", format, args) }
+
+// warnsOnce warns of something that was not warned of before.
+func (r *report) warnsOnce(format string, args ...any) {
+	said := fmt.Sprintf(format, args...)
+	r.mu.Lock()
+	told := r.once[said]
+	if r.once == nil {
+		r.once = make(map[string]bool)
+	}
+	r.once[said] = true
+	r.mu.Unlock()
+	if !told {
+		r.warns("%s", said)
+	}
+}
 
 func (r *report) line(colour, sign, format string, args []any) {
 	r.mu.Lock()

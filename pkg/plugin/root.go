@@ -60,6 +60,9 @@ func NewCommand(impatient <-chan struct{}, streams genericiooptions.IOStreams) *
 	kubeconfig.AddFlags(root.PersistentFlags())
 	root.AddCommand(
 		newInterceptCommand(kubeconfig, impatient, streams),
+		newRunCommand(kubeconfig, streams),
+		newEnvCommand(kubeconfig, streams),
+		newDepsCommand(kubeconfig, streams),
 		newStatusCommand(kubeconfig, streams),
 		newRestoreCommand(kubeconfig, streams),
 		newRBACCommand(kubeconfig, streams),

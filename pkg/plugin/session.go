@@ -18,9 +18,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/util/retry"
 
+	"github.com/kubectl-velo/kubectl-velo/pkg/livesession"
 	"github.com/kubectl-velo/kubectl-velo/pkg/proxy"
 	"github.com/kubectl-velo/kubectl-velo/pkg/routes"
 	"github.com/kubectl-velo/kubectl-velo/pkg/selector"
@@ -54,7 +54,9 @@ type session struct {
 	swapped bool               // the selector may have been swapped
 
 	link    *link
+	around  *surroundings
 	poked   chan struct{}
+	since   time.Time
 	paused  bool      // somebody else has changed the Service
 	pausing time.Time // when that was last so
 	told    string    // the trouble that was last reported
@@ -68,15 +70,20 @@ func newSession(o *interceptOptions) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	var id [4]byte
-	_, _ = rand.Read(id[:]) // it never fails, says its documentation
 	s := &session{
 		cluster: o.cluster, options: o, report: newReport(o.streams.ErrOut),
-		id: hex.EncodeToString(id[:]), owner: owner, name: o.service,
-		poked: make(chan struct{}, 1),
+		id: newSessionID(), owner: owner, name: o.service,
+		poked: make(chan struct{}, 1), since: time.Now(),
 	}
 	s.link = newLink(s.poke)
+	s.around = newSurroundings(o.cluster, &o.surroundingsOptions, s.report, s.link)
 	return s, nil
+}
+
+func newSessionID() string {
+	var id [4]byte
+	_, _ = rand.Read(id[:]) // it never fails, says its documentation
+	return hex.EncodeToString(id[:])
 }
 
 // whoami names who runs this process, as user@host.
@@ -101,6 +108,9 @@ func (s *session) run(ctx context.Context) error {
 	err := s.start(ctx)
 	if err == nil {
 		s.report.is("service/%s intercepted: %s (%.1fs)", s.name, s.routes(), time.Since(started).Seconds())
+		if s.options.surrounded() {
+			s.report.is("dependencies: %s", s.around.summary())
+		}
 		err = s.hold(ctx)
 	} else {
 		if ctx.Err() != nil {
@@ -112,7 +122,7 @@ func (s *session) run(ctx context.Context) error {
 	}
 	undone := s.undo(ctx)
 	s.link.close() // if undoing has left that to do
-	return errors.Join(notOver(err), undone)
+	return errors.Join(notOver(err), undone, s.around.close())
 }
 
 // notOver drops the error that stands for an end in order.
@@ -135,6 +145,9 @@ func (s *session) begin(ctx context.Context) error {
 	if err := s.preflight(ctx); err != nil {
 		return err
 	}
+	if err := s.readSurroundings(ctx); err != nil {
+		return err
+	}
 	if s.evicts != nil {
 		if err := s.evict(ctx); err != nil {
 			return err
@@ -151,11 +164,43 @@ func (s *session) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.connectAtLast(ctx); err != nil {
+	if err := atLast(ctx, s.connect); err != nil {
 		return err
+	}
+	if s.options.surrounded() {
+		if err := s.around.open(ctx); err != nil {
+			return err
+		}
 	}
 	s.warnAboutSilence(ctx)
 	return s.swap(ctx)
+}
+
+// readSurroundings reads what a process on this machine is to be given, of the Service's pods.
+func (s *session) readSurroundings(ctx context.Context) error {
+	if !s.options.surrounded() {
+		return nil
+	}
+	w, err := findWorkload(ctx, s.cluster, "service/"+s.name)
+	if err != nil {
+		return err
+	}
+	if s.options.container == "" {
+		s.options.container = containerWith(w.pod, s.ports[0].container)
+	}
+	return s.around.read(ctx, w)
+}
+
+// containerWith names the pod's container that declares a port, or none.
+func containerWith(pod *corev1.Pod, port uint16) string {
+	for i := range pod.Spec.Containers {
+		for _, declared := range pod.Spec.Containers[i].Ports {
+			if declared.ContainerPort == int32(port) {
+				return pod.Spec.Containers[i].Name
+			}
+		}
+	}
+	return ""
 }
 
 // timedOut makes sure that what failed because the time was over says so.
@@ -181,7 +226,7 @@ func (s *session) stage(ctx context.Context) error {
 	if !restores {
 		s.warnOfNoGrant()
 	}
-	pod, err := trafficproxy.AwaitReady(ctx, s.client, s.spec, s.once())
+	pod, err := trafficproxy.AwaitReady(ctx, s.client, s.spec.Workload(), waitingFor(s.report))
 	if err != nil {
 		return err
 	}
@@ -209,29 +254,11 @@ func (s *session) connect(ctx context.Context) error {
 		local[port.container] = port.address()
 	}
 	return s.link.open(ctx, s.transport(s.pod), s.pod, proxy.Session{
-		ID: s.id, Local: local, Grace: s.options.grace, Changed: s.cuts(), Refused: s.refusals(),
+		ID: s.id, Local: local, Grace: s.options.grace, Changed: cuts(s.report), Refused: s.refusals(),
 		Passed: func(connections int64) {
 			s.report.warns("%d connections went to the cluster while there was no tunnel", connections)
 		},
 	})
-}
-
-// connectAtLast opens the tunnel as soon as that works: a pod counts as ready from the moment its container runs, which is
-// a little before the proxy in it listens.
-func (s *session) connectAtLast(ctx context.Context) error {
-	backoff := wait.Backoff{Duration: 50 * time.Millisecond, Factor: 1.5, Jitter: 0.1, Steps: 1 << 20, Cap: time.Second}
-	var last error
-	err := wait.ExponentialBackoffWithContext(ctx, backoff, func(ctx context.Context) (bool, error) {
-		last = s.connect(ctx)
-		if errors.Is(last, proxy.ErrRejected) {
-			return false, last
-		}
-		return last == nil, nil
-	})
-	if err != nil && last != nil {
-		return last
-	}
-	return err
 }
 
 // swap points the Service at the traffic-proxy and waits until it leads there. If the Service changes meanwhile, that is
@@ -288,11 +315,32 @@ func (s *session) hold(ctx context.Context) error {
 	var goroutines sync.WaitGroup
 	defer goroutines.Wait()
 	defer end(nil) // before waiting
+	s.around.serve(ctx, &goroutines)
+	goroutines.Go(func() { s.answerOthers(ctx) })
 	child := make(chan error, 1)
 	if len(s.options.command) > 0 {
-		goroutines.Go(func() { child <- runChild(ctx, s.options.command, s.options.streams) })
+		goroutines.Go(func() { child <- runChild(ctx, s.options.command, s.around.process(), s.options.streams) })
 	}
 	return s.keep(ctx, &goroutines, child)
+}
+
+// answerOthers tells others of this user who ask what the session does, until ctx ends.
+func (s *session) answerOthers(ctx context.Context) {
+	ports := make([]livesession.Port, 0, len(s.ports))
+	for _, port := range s.ports {
+		ports = append(ports, livesession.Port{
+			Name: port.Name, Port: portNumber(port.Port), Protocol: strings.ToLower(string(port.Protocol)), Local: port.address(),
+		})
+	}
+	err := livesession.Serve(ctx, s.id, func() livesession.Session {
+		return livesession.Session{
+			Kind: livesession.Intercept, Context: s.context, Namespace: s.namespace, Name: "svc/" + s.name,
+			Since: s.since, Ports: ports, Dependencies: s.around.describe(),
+		}
+	})
+	if err != nil {
+		s.report.warns("'kubectl velo deps' won't show this session: %v", err)
+	}
 }
 
 // routes says where the intercepted ports lead, for people.

@@ -98,7 +98,7 @@ func (f *Forward) dial(ctx context.Context, kind streamKind) (stream, error) {
 		return stream{}, err
 	}
 	s := stream{opened}
-	if _, err := s.Write(streamHeader{kind: kind, port: f.Port, host: f.Host}.append(nil)); err != nil {
+	if _, err := s.Write(streamHeader{kind: kind, port: f.Port, host: f.Host}.bytes()); err != nil {
 		s.abort()
 		f.failed(err)
 		return stream{}, err

@@ -3,6 +3,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -108,7 +109,7 @@ func TestForwardDatagrams(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+		t.Cleanup(func() { conn.Close() })
 		if err := conn.SetDeadline(time.Now().Add(testDeadline)); err != nil {
 			t.Fatal(err)
 		}
@@ -119,7 +120,7 @@ func TestForwardDatagrams(t *testing.T) {
 			}
 			got := make([]byte, maxDatagram)
 			n, err := conn.Read(got)
-			if err != nil || string(got[:n]) != string(sent) {
+			if err != nil || !bytes.Equal(got[:n], sent) {
 				t.Fatalf("caller %d: got %d bytes, %v; want %d", caller, n, err, size)
 			}
 		}

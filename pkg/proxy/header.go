@@ -61,10 +61,10 @@ type streamHeader struct {
 // leadsOut reports whether streams of this kind lead to a host in the cluster, which their header names.
 func (k streamKind) leadsOut() bool { return k == forwardStream || k == datagramStream }
 
-func (h streamHeader) append(buf []byte) []byte {
-	buf = binary.BigEndian.AppendUint16(append(buf, byte(h.kind)), h.port)
+func (h streamHeader) bytes() []byte {
+	buf := binary.BigEndian.AppendUint16([]byte{byte(h.kind)}, h.port)
 	if h.kind.leadsOut() {
-		buf = append(append(buf, byte(len(h.host))), h.host...)
+		buf = append(append(buf, byte(len(h.host))), h.host...) //nolint:gosec // see Forward.Host
 	}
 	return buf
 }

@@ -44,7 +44,7 @@ func offer(to *offering, caller tcpConn, port uint16) (stream, []byte, error) {
 		return stream{}, nil, fmt.Errorf("%w: %w", errNotTaken, err)
 	}
 	s := stream{opened}
-	if _, err := s.Write(streamHeader{kind: reverseStream, port: port}.append(nil)); err != nil {
+	if _, err := s.Write(streamHeader{kind: reverseStream, port: port}.bytes()); err != nil {
 		s.abort()
 		return stream{}, nil, fmt.Errorf("%w: %w", errNotTaken, err)
 	}

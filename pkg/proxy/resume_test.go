@@ -47,6 +47,16 @@ func (f *flaky) cut(away bool) {
 	f.conns, f.away = nil, away
 }
 
+// cutOne ends the connection that was made first.
+func (f *flaky) cutOne() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.conns) > 0 {
+		_ = f.conns[0].Close()
+		f.conns = f.conns[1:]
+	}
+}
+
 func (f *flaky) back() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -59,36 +69,34 @@ func TestCutsGoUnnoticed(t *testing.T) {
 	s := startProxy(t)
 	local := startServer(t, "local")
 	transport := &flaky{Transport: s.tunnel}
-	tunnel := s.connectOver(t, transport, local.Addr().String(), nil)
+	s.connectOver(t, transport, local.Addr().String(), nil)
 	conn := s.dial(t)
-	sent := randomBytes(64 << 20)
-	stop := make(chan struct{})
-	cutting := make(chan int)
-	go func() {
-		var cuts int
-		defer func() { cutting <- cuts }()
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(10 * time.Millisecond):
-				if tunnel.Connected() {
-					transport.cut(false)
-					cuts++
-				}
-			}
+	name := make([]byte, len("local\n"))
+	if _, err := io.ReadFull(conn, name); err != nil {
+		t.Fatal(err)
+	}
+	const rounds, all = 20, 5
+	for round := range rounds {
+		sent := randomBytes(1 << 20)
+		go func() { _, _ = conn.Write(sent) }()
+		got := make([]byte, len(sent))
+		half := len(got) / 2
+		if _, err := io.ReadFull(conn, got[:half]); err != nil {
+			t.Fatal(err)
 		}
-	}()
-	got := exchange(t, conn, sent)
-	close(stop)
-	cuts := <-cutting
-	if want := append([]byte("local\n"), sent...); !bytes.Equal(got, want) {
-		t.Errorf("got %d bytes that are not the %d sent", len(got), len(want))
+		if round%all == 0 {
+			transport.cut(false)
+		} else {
+			transport.cutOne()
+		}
+		if _, err := io.ReadFull(conn, got[half:]); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, sent) {
+			t.Fatalf("round %d: other bytes than were sent", round)
+		}
 	}
-	if cuts < 3 {
-		t.Errorf("only %d cuts", cuts)
-	}
-	t.Logf("%d MiB both ways, %d cuts", len(sent)>>20, cuts)
+	t.Logf("%d MiB both ways, %d cuts", rounds, rounds)
 }
 
 // While there is no transport, new connections go to the origin at once, and what is open waits.

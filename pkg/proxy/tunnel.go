@@ -62,7 +62,7 @@ func Connect(ctx context.Context, transport Transport, session Session) (*Tunnel
 	control, err := t.mux.Open()
 	if err == nil {
 		t.control = stream{control}
-		_, err = t.control.Write(streamHeader{kind: controlStream}.append(nil))
+		_, err = t.control.Write(streamHeader{kind: controlStream}.bytes())
 	}
 	if err != nil {
 		t.mux.Close()

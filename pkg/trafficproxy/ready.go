@@ -63,40 +63,57 @@ func isFinal(reason string) bool {
 	return isImageReason(reason)
 }
 
+const deploymentKind, jobKind = "deployment", "job"
+
 // lookTimeout bounds the look at what went wrong once the time is up.
 const lookTimeout = 3 * time.Second
 
 // errReady ends the waiting that is still going on.
 var errReady = errors.New("ready")
 
+// Workload is the object whose pod the traffic-proxy is.
+type Workload struct {
+	// Kind is deployment or job.
+	Kind, Namespace, Name string
+	// Pods selects its pod.
+	Pods map[string]string
+}
+
+func (w Workload) String() string { return w.Kind + " " + w.Namespace + "/" + w.Name }
+
+// Workload is the Deployment of an intercept's traffic-proxy.
+func (s *Spec) Workload() Workload {
+	return Workload{Kind: deploymentKind, Namespace: s.Service.Namespace, Name: DeploymentName(s.Service.Name), Pods: s.Selector()}
+}
+
 // AwaitReady waits until the pod is ready and returns it. It fails as soon as Kubernetes says that the pod can't start,
 // with a [StartError]. What it waits for meanwhile, it tells waiting.
-func AwaitReady(ctx context.Context, client kubernetes.Interface, spec *Spec, waiting func(string)) (*corev1.Pod, error) {
+func AwaitReady(ctx context.Context, client kubernetes.Interface, of Workload, waiting func(string)) (*corev1.Pod, error) {
 	var ready *corev1.Pod
 	g, watching := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		pod, err := awaitPod(watching, client, spec, waiting)
+		pod, err := awaitPod(watching, client, of, waiting)
 		if err != nil {
 			return err
 		}
 		ready = pod
 		return errReady
 	})
-	g.Go(func() error { return awaitRefusal(watching, client, spec) })
+	g.Go(func() error { return awaitRefusal(watching, client, of) })
 	err := g.Wait()
 	switch {
 	case errors.Is(err, errReady):
 		return ready, nil
 	case ctx.Err() != nil:
-		return nil, overdue(ctx, client, spec)
+		return nil, overdue(ctx, client, of)
 	}
 	return nil, err
 }
 
-func awaitPod(ctx context.Context, client kubernetes.Interface, spec *Spec, waiting func(string)) (*corev1.Pod, error) {
-	lw := cache.NewFilteredListWatchFromClient(client.CoreV1().RESTClient(), "pods", spec.Service.Namespace,
+func awaitPod(ctx context.Context, client kubernetes.Interface, of Workload, waiting func(string)) (*corev1.Pod, error) {
+	lw := cache.NewFilteredListWatchFromClient(client.CoreV1().RESTClient(), "pods", of.Namespace,
 		func(options *metav1.ListOptions) {
-			options.LabelSelector = labels.SelectorFromSet(spec.Selector()).String()
+			options.LabelSelector = labels.SelectorFromSet(of.Pods).String()
 		})
 	var ready *corev1.Pod
 	_, err := toolswatch.UntilWithSync(ctx, lw, &corev1.Pod{}, nil, func(event watch.Event) (bool, error) {
@@ -118,10 +135,12 @@ func awaitPod(ctx context.Context, client kubernetes.Interface, spec *Spec, wait
 }
 
 // awaitRefusal returns when the pod isn't even created: by quota, by Pod Security, by some other admission.
-func awaitRefusal(ctx context.Context, client kubernetes.Interface, spec *Spec) error {
-	name := DeploymentName(spec.Service.Name)
-	lw := cache.NewListWatchFromClient(client.AppsV1().RESTClient(), "deployments", spec.Service.Namespace,
-		fields.OneTermEqualSelector("metadata.name", name))
+func awaitRefusal(ctx context.Context, client kubernetes.Interface, of Workload) error {
+	if of.Kind == jobKind {
+		return awaitRefusalOfJob(ctx, client, of)
+	}
+	lw := cache.NewListWatchFromClient(client.AppsV1().RESTClient(), "deployments", of.Namespace,
+		fields.OneTermEqualSelector("metadata.name", of.Name))
 	_, err := toolswatch.UntilWithSync(ctx, lw, &appsv1.Deployment{}, nil, func(event watch.Event) (bool, error) {
 		d, ok := event.Object.(*appsv1.Deployment)
 		if !ok {
@@ -184,13 +203,12 @@ func progress(pod *corev1.Pod) string {
 }
 
 // overdue says why the pod isn't ready when the time is up: its context's end, and the last warning about it.
-func overdue(ctx context.Context, client kubernetes.Interface, spec *Spec) error {
-	cause := fmt.Errorf("waiting for the pod of deployment %s/%s: %w",
-		spec.Service.Namespace, DeploymentName(spec.Service.Name), context.Cause(ctx))
+func overdue(ctx context.Context, client kubernetes.Interface, of Workload) error {
+	cause := fmt.Errorf("waiting for the pod of %s: %w", of, context.Cause(ctx))
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
 	defer cancel()
-	pods, err := client.CoreV1().Pods(spec.Service.Namespace).List(last, metav1.ListOptions{
-		LabelSelector: labels.SelectorFromSet(spec.Selector()).String(),
+	pods, err := client.CoreV1().Pods(of.Namespace).List(last, metav1.ListOptions{
+		LabelSelector: labels.SelectorFromSet(of.Pods).String(),
 	})
 	if err != nil || len(pods.Items) == 0 {
 		return cause

@@ -103,9 +103,9 @@ func (t *Tree) Files() []File {
 }
 
 func (t *Tree) mayBeSecret(at string) bool {
-	path, _ := t.mountOf(at)
+	mountPath, _ := t.mountOf(at)
 	for _, mount := range t.carried {
-		if mount.Path == path {
+		if mount.Path == mountPath {
 			return slices.ContainsFunc(mount.sources, func(source corev1.VolumeProjection) bool {
 				return source.Secret != nil || source.ServiceAccountToken != nil
 			})

@@ -35,9 +35,24 @@ func (s *Session) handle(l *lane, f *frame) error {
 	case kindPong:
 		l.heard(f.offset)
 	case kindBye:
+		return s.handleBye()
+	}
+	return nil
+}
+
+// handleBye ends the session: at once where this end has asked for it, and else when it has answered. Some transports pass on
+// that one end has closed them only after a while.
+func (s *Session) handleBye() error {
+	if s.closing {
 		s.end(ErrEnded)
 		return io.EOF
 	}
+	s.closing, s.overdue, s.answers = true, true, true
+	for _, st := range s.streams {
+		st.fail(ErrEnded)
+	}
+	s.wakeAll()
+	time.AfterFunc(flushDeadline, s.giveUp)
 	return nil
 }
 

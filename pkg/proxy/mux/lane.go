@@ -178,7 +178,8 @@ func (s *Session) write(l *lane) error {
 				return err
 			}
 			if bye {
-				return nil // the other end closes the lane, when it has heard of it
+				s.saidBye()
+				return nil
 			}
 			continue
 		}
@@ -193,6 +194,15 @@ func (s *Session) write(l *lane) error {
 		case <-l.done:
 			return nil
 		}
+	}
+}
+
+// saidBye ends the session if that was the answer. Else the other end's answer does.
+func (s *Session) saidBye() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.answers {
+		s.end(ErrEnded)
 	}
 }
 

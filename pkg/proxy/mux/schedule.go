@@ -132,6 +132,10 @@ func (s *Session) collect(l *lane, buf []byte) []byte {
 	if s.err != nil || l.closed {
 		return buf
 	}
+	if s.answers {
+		l.bye = true
+		return (&frame{kind: kindBye}).append(buf)
+	}
 	buf = l.heartbeat(buf)
 	if s.expressOn(l) {
 		buf = s.collectReplies(l, buf)

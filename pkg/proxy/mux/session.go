@@ -74,6 +74,7 @@ type Session struct {
 	lost    *time.Timer // runs while there are no lanes
 	closing bool        // to be ended in order, when everything has arrived or overdue
 	overdue bool
+	answers bool // the other end has asked for it
 
 	streams map[uint32]*Stream
 	nextOwn uint32 // the next stream opened here

@@ -68,16 +68,27 @@ func (t *Transport) dial(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(ctx, up.close)
-	conn, err := t.openStreams(up)
-	if !stop() {
-		err = context.Cause(ctx)
+	type opened struct {
+		conn net.Conn
+		err  error
 	}
-	if err != nil {
+	opening := make(chan opened, 1)
+	// Creating a stream waits for the server's answer, up to 30 s, even on a connection that has been closed. So the wait goes
+	// on without anybody when ctx ends; it holds nothing then.
+	go func() {
+		conn, err := t.openStreams(up)
+		opening <- opened{conn, err}
+	}()
+	select {
+	case o := <-opening:
+		if o.err != nil {
+			up.close()
+		}
+		return o.conn, o.err
+	case <-ctx.Done():
 		up.close()
-		return nil, err
+		return nil, context.Cause(ctx)
 	}
-	return conn, nil
 }
 
 // upgraded is a connection to the API server after its upgrade.

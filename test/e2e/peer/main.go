@@ -28,13 +28,15 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, "usage: peer serve|wait|load|transfer|concurrent|digest|websocket|echo|datagram|hold|idle [flags]")
+		fmt.Fprintln(os.Stderr, "usage: peer serve|wait|environ|load|transfer|concurrent|digest|websocket|echo|datagram|urls|hold|idle [flags]")
 		return 2
 	}
 	var err error
 	switch command, args := os.Args[1], os.Args[2:]; command {
 	case "serve":
 		err = serve(ctx, args)
+	case "environ":
+		err = environ(ctx, os.Stdout, args)
 	case "wait":
 		<-ctx.Done()
 	default:
@@ -103,7 +105,7 @@ func call(ctx context.Context, command string, args []string) error {
 			return hold(ctx, os.Stderr, flags, args)
 		},
 		"transfer": transfer, "concurrent": concurrent,
-		"digest": digest, "websocket": webSocket, "echo": echo, "datagram": datagram,
+		"digest": digest, "websocket": webSocket, "echo": echo, "datagram": datagram, "urls": urls,
 	}
 	caller, ok := callers[command]
 	if !ok {

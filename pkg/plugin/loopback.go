@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plugin
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime"
+	"strconv"
+	"syscall"
+
+	"github.com/kubectl-velo/kubectl-velo/pkg/dependency"
+)
+
+// localNetwork is where dependencies get addresses, on systems whose loopback interface has all of 127.0.0.0/8.
+const localNetwork = 84
+
+// localPort is a listener that stands in for one port of a dependency.
+type localPort struct {
+	tcp *net.TCPListener // or
+	udp *net.UDPConn
+}
+
+func (p localPort) address() netip.AddrPort {
+	if p.udp != nil {
+		return p.udp.LocalAddr().(*net.UDPAddr).AddrPort()
+	}
+	return p.tcp.Addr().(*net.TCPAddr).AddrPort()
+}
+
+func (p localPort) close() {
+	// Listeners: closed is all they can be.
+	if p.udp != nil {
+		_ = p.udp.Close()
+	} else {
+		_ = p.tcp.Close()
+	}
+}
+
+// loopback gives each dependency an address of its own on this machine, where the system has them without asking, so that
+// dependencies keep their ports and several may have the same one. Elsewhere they share 127.0.0.1 and get free ports.
+type loopback struct {
+	own  bool
+	next uint16 // the last two bytes of the next address
+}
+
+func newLoopback() *loopback {
+	// Sessions at the same time begin at different addresses.
+	var start [1]byte
+	_, _ = rand.Read(start[:]) // it never fails, says its documentation
+	return &loopback{own: runtime.GOOS == "linux", next: uint16(start[0])<<8 + 1}
+}
+
+func (l *loopback) address() netip.Addr {
+	if !l.own {
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	address := netip.AddrFrom4([4]byte{127, localNetwork, byte(l.next >> 8), byte(l.next)}) //nolint:gosec // its two bytes
+	l.next++
+	return address
+}
+
+// movedPort says that a port couldn't be kept.
+type movedPort struct {
+	dependency dependency.Dependency
+	to         netip.AddrPort
+	why        error
+}
+
+// listen listens for dependencies that share an address, in their order. Where a port isn't to be had, a free one is taken.
+func (l *loopback) listen(ctx context.Context, all []dependency.Dependency) (ports []localPort, moved []movedPort, err error) {
+	address := l.address()
+	for _, d := range all {
+		wanted := d.Port
+		if !l.own {
+			wanted = 0
+		}
+		port, err := listenAt(ctx, d.Protocol, netip.AddrPortFrom(address, wanted))
+		if wanted != 0 && (errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES)) {
+			why := err
+			if port, err = listenAt(ctx, d.Protocol, netip.AddrPortFrom(address, 0)); err == nil && errors.Is(why, syscall.EADDRINUSE) {
+				moved = append(moved, movedPort{d, port.address(), why})
+			}
+		}
+		if err != nil {
+			for _, port := range ports {
+				port.close()
+			}
+			return nil, nil, fmt.Errorf("listening for %s: %w", title(d), err)
+		}
+		ports = append(ports, port)
+	}
+	return ports, moved, nil
+}
+
+func listenAt(ctx context.Context, protocol dependency.Protocol, address netip.AddrPort) (localPort, error) {
+	var config net.ListenConfig
+	if protocol == dependency.UDP {
+		conn, err := config.ListenPacket(ctx, "udp", address.String())
+		if err != nil {
+			return localPort{}, err
+		}
+		return localPort{udp: conn.(*net.UDPConn)}, nil
+	}
+	listener, err := config.Listen(ctx, "tcp", address.String())
+	if err != nil {
+		return localPort{}, err
+	}
+	return localPort{tcp: listener.(*net.TCPListener)}, nil
+}
+
+// title is a dependency's host and port, for people.
+func title(d dependency.Dependency) string {
+	t := net.JoinHostPort(d.Host, strconv.Itoa(int(d.Port)))
+	if d.Protocol == dependency.UDP {
+		t += "/udp"
+	}
+	return t
+}
