@@ -14,10 +14,10 @@ namespace=shop
 context=()
 if [ -n "${VELO_CONTEXT:-}" ]; then context=(--context "$VELO_CONTEXT"); fi
 work=$(mktemp -d)
-website='' velo=''
+velo=''
 
 cleanup() {
-  for pid in $velo $website; do kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null || true; done
+  for pid in $velo; do kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null || true; done
   rm -rf "$work"
 }
 trap cleanup EXIT
@@ -80,24 +80,26 @@ say "Before: a pod answers"
 page
 answered_by before pod
 
-say "The same website on this machine, and an intercept"
-printf '$ PORT=3002 website &\n'
-PORT=3002 ADDRESS=127.0.0.1 bin/website >"$work/website" 2>&1 &
-website=$!
-for _ in $(seq 100); do
+say "The same website on this machine, in the place of its pod"
+printf '$ kubectl velo intercept svc/website-container -n %s --port 3002:21458 -- env PORT=3002 website &\n' "$namespace"
+kubectl velo "${context[@]}" intercept svc/website-container -n "$namespace" --port 3002:21458 -- \
+  env PORT=3002 ADDRESS=127.0.0.1 bin/website >"$work/velo" 2>&1 &
+velo=$!
+await_line ' intercepted: '
+for _ in $(seq 100); do # until it listens
   if (exec 3<>/dev/tcp/localhost/3002) 2>/dev/null; then break; fi
   sleep 0.1
 done
-printf '$ kubectl velo intercept svc/website-container -n %s --port 3002:21458 &\n' "$namespace"
-kubectl velo "${context[@]}" intercept svc/website-container -n "$namespace" --port 3002:21458 >"$work/velo" 2>&1 &
-velo=$!
-await_line ' intercepted: '
 cat "$work/velo"
 shown=$(wc -l <"$work/velo")
 
-say "During: this machine answers"
+say "During: this machine answers, with what it heard from orders and redis in the cluster"
 page
 answered_by during "$(hostname)"
+grep -q 'orders from orders-' "$work/page" || die "the website on this machine heard nothing from orders"
+grep -q 'page view' "$work/page" || die "the website on this machine heard nothing from redis"
+grep -q '"apiToken":"given"' "$work/page" || die "the website on this machine has no token"
+run kubectl velo deps
 run kubectl velo "${context[@]}" status -n "$namespace"
 
 say "Ctrl-C"
@@ -119,7 +121,7 @@ if [ -z "${VELO_CONTEXT:-}" ]; then
 else
   echo "  the plugin      export PATH=$PWD/bin:\$PATH"
 fi
-echo "  intercept it    PORT=3002 website & kubectl velo intercept svc/website-container -n $namespace --port 3002:21458"
+echo "  intercept it    kubectl velo intercept svc/website-container -n $namespace --port 3002:21458 -- env PORT=3002 bin/website"
 if [ -z "${VELO_CONTEXT:-}" ]; then
   echo "  take it down    make cluster-down"
 else
