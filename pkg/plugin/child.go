@@ -46,11 +46,22 @@ func runChild(ctx context.Context, command, environ []string, streams genericioo
 		return nil
 	}
 	err := child.Run()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() > 0 {
-		return &commandError{exit.ExitCode()}
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && ctx.Err() == nil {
+		return &commandError{codeOf(exit)}
 	}
 	if err != nil && ctx.Err() == nil {
 		return fmt.Errorf("running %s: %w", command[0], err)
 	}
 	return nil
+}
+
+// killedCode is what shells add to the number of the signal that killed a process.
+const killedCode = 128
+
+// codeOf returns the exit code of a process, as a shell would.
+func codeOf(exit *exec.ExitError) int {
+	if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return killedCode + int(status.Signal())
+	}
+	return exit.ExitCode()
 }

@@ -65,7 +65,7 @@ func TestRunChild(t *testing.T) {
 	}{
 		{name: "good end", script: "cat; echo out; echo err >&2", in: "in\n", out: "in\nout\n", errOut: "err\n"},
 		{name: "code of its own", script: "exit 3", code: 3, commandsOwnNumber: true},
-		{name: "killed", script: "kill -9 $$", code: 1},
+		{name: "killed", script: "kill -9 $$", code: 137, commandsOwnNumber: true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -65,7 +65,31 @@ func (o *surroundingsOptions) validate() error {
 	default:
 		o.envFileFormat = environment.Dotenv
 	}
+	if err := o.checkEnvFile(); err != nil {
+		return err
+	}
 	return o.dependencyOptions.validate()
+}
+
+// checkEnvFile finds out, before anything is done for its sake, that a file can be written there.
+func (o *surroundingsOptions) checkEnvFile() error {
+	if o.envFile == "" {
+		return nil
+	}
+	info, err := os.Lstat(o.envFile)
+	switch {
+	case err == nil && !info.Mode().IsRegular():
+		return fmt.Errorf("--env-file %s: it is there, and no regular file", o.envFile)
+	case err == nil:
+		return nil
+	}
+	if info, err = os.Stat(filepath.Dir(o.envFile)); err != nil {
+		return fmt.Errorf("--env-file %s: %w", o.envFile, err)
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("--env-file %s: %s is no directory", o.envFile, filepath.Dir(o.envFile))
+	}
+	return nil
 }
 
 // surroundings are what a process has around it in its pod, brought to this machine: environment, files, and ways to its
