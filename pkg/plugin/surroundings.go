@@ -104,7 +104,7 @@ type surroundings struct {
 	variables    []environment.Variable
 	services     dependency.Services
 	dependencies []dependency.Dependency
-	dir          string // of the session, for files
+	dir          *sessionDir
 	tree         *files.Tree
 	forwards     []*forwarded
 }
@@ -133,10 +133,10 @@ func (s *surroundings) read(ctx context.Context, w *workload) error {
 	if s.variables, err = s.options.resolve(ctx, s.cluster, w, s.report); err != nil {
 		return err
 	}
-	if s.dir, err = os.MkdirTemp("", "kubectl-velo-"); err != nil {
+	if s.dir, err = newSessionDir(); err != nil {
 		return fmt.Errorf("making a directory for the files of %s: %w", w, err)
 	}
-	s.tree, err = files.NewTree(filepath.Join(s.dir, "root"), s.client.CoreV1(), w.pod, container.Name)
+	s.tree, err = files.NewTree(filepath.Join(s.dir.path, "root"), s.client.CoreV1(), w.pod, container.Name)
 	if err != nil {
 		return fmt.Errorf("reading the files of %s: %w", w, err)
 	}
@@ -309,14 +309,14 @@ func (s *surroundings) close() error {
 	for _, f := range s.forwards {
 		f.port.close()
 	}
-	if s.dir == "" {
+	if s.dir == nil {
 		return nil
 	}
 	var err error
 	if s.tree != nil {
 		err = s.tree.Remove()
 	}
-	return errors.Join(err, os.RemoveAll(s.dir))
+	return errors.Join(err, s.dir.remove())
 }
 
 // describe says how the dependencies fare.

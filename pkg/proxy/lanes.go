@@ -71,7 +71,7 @@ func newPause() *backoff.Backoff {
 // lanesChanged tells the session of the last transport's end and of the first one's return.
 func (t *Tunnel) lanesChanged() {
 	connected := t.mux.Lanes() > 0
-	if t.connected.Swap(connected) != connected && t.session.Changed != nil {
+	if t.connected.Swap(connected) != connected && t.session.Changed != nil && !t.ending.Load() {
 		t.session.Changed(connected)
 	}
 }

@@ -48,6 +48,7 @@ type Tunnel struct {
 	control   stream
 	conns     connections
 	connected atomic.Bool
+	ending    atomic.Bool // from here: that is no cut
 }
 
 // Connect opens a tunnel over a new connection of transport. Whoever calls it calls [Tunnel.Serve], which ends it.
@@ -101,7 +102,10 @@ func (t *Tunnel) dial(ctx context.Context, lane int, resume bool) (net.Conn, err
 // Serve gives the offered connections to local processes until ctx ends, when it returns nil, or the tunnel does. It
 // closes the tunnel, and with it what is still open.
 func (t *Tunnel) Serve(ctx context.Context) error {
-	defer context.AfterFunc(ctx, t.mux.Close)()
+	defer context.AfterFunc(ctx, func() {
+		t.ending.Store(true)
+		t.mux.Close()
+	})()
 	// The lanes end with the tunnel, not before: it says goodbye on them.
 	open, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
