@@ -77,7 +77,7 @@ cluster-down: $(cluster) ## take it down; nothing is left of it
 # What demo and e2e run against: a cluster of the project's own, or the one that CONTEXT names.
 ifeq ($(CONTEXT),)
 target: cluster-up images
-	@$(cluster) load $(images)
+	@$(cluster) load $$(ls $(images) 2>/dev/null)
 access = KUBECONFIG=$(state)/kubeconfig VELO_INGRESS=$$(cat $(state)/ingress-url)
 else
 target: images $(kubectl)
@@ -93,19 +93,55 @@ endif
 demo: target ## show an intercept from beginning to end; leaves the cluster up
 	@$(access) PATH=$(CURDIR)/bin:$(state)/bin:$$PATH examples/shop/demo.sh
 
+# What the tests of dependencies use: PostgreSQL in the cluster, and its clients and redis's on this machine. What can't be
+# had, they do without.
+test_images := $(state)/images/test-postgres.tar
+# The version that is here, or else the one that Debian's package postgresql leads to.
+postgres = $(or $(lastword $(sort $(notdir $(wildcard /usr/lib/postgresql/*)))),$(shell apt-cache depends postgresql 2>/dev/null | sed -n 's/.*Depends: postgresql-//p'))
+postgres_dir = /usr/lib/postgresql/$(postgres)
+
+$(state)/images/test-postgres.tar: test/e2e/postgres/start test/e2e/postgres/ready test/e2e/postgres/passwd | $(cluster)
+	@mkdir -p $(@D)
+	@$(cluster) image --name ghcr.io/kubectl-velo/test-postgres:$(IMAGE_TAG) -o $@ --entrypoint /start \
+		--env PGBIN=$(postgres_dir)/bin --env PGDATA=/data/db --file test/e2e/postgres/start:/start --file test/e2e/postgres/ready:/ready \
+		--file test/e2e/postgres/passwd:/etc/passwd --program /bin/sh --deb postgresql-$(postgres):$(postgres_dir)/bin/postgres \
+		--program $(postgres_dir)/bin/initdb --program $(postgres_dir)/bin/pg_isready --program $(postgres_dir)/lib/plpgsql.so \
+		--program $(postgres_dir)/lib/dict_snowball.so --dir /usr/share/postgresql/$(postgres) \
+		|| echo "PostgreSQL can't be had here: the tests that use it are skipped"
+
+.PHONY: test-tools
+test-tools: ## install and build the programs that end-to-end tests run on this machine
+	@go build -C test/e2e/pgclient -trimpath -ldflags '-s -w' -o $(CURDIR)/bin/ .
+	@{ command -v psql && command -v redis-cli; } >/dev/null \
+		|| { apt-get update -q && apt-get install -q -y --no-install-recommends postgresql-client redis-tools; } >/dev/null \
+		|| echo "psql and redis-cli can't be had here: the tests that use them are skipped"
+
 .PHONY: e2e
-e2e: target ## run the end-to-end tests against a real cluster
-	@$(access) VELO_E2E_TIMES=$(TIMES) PATH=$(CURDIR)/bin:$(state)/bin:$$PATH go test -tags e2e -count 1 -timeout 30m -parallel 4 -v $(if $(RUN),-run '$(RUN)') ./test/e2e
+e2e: images += $(test_images)
+e2e: $(test_images) target test-tools ## run the end-to-end tests against a real cluster
+	@$(access) VELO_E2E_TIMES=$(TIMES) PATH=$(CURDIR)/bin:$(state)/bin:$$PATH go test -tags e2e -count 1 -timeout 60m -parallel 4 -v $(if $(RUN),-run '$(RUN)') ./test/e2e
+
+# On a cluster of the project's own: the line to it is emulated.
+bench = go build -C test/bench -o $(CURDIR)/bin/ . && KUBECONFIG=$(state)/kubeconfig PATH=$(CURDIR)/bin:$(state)/bin:$$PATH bench
+
+.PHONY: bench
+bench: target ## compare the tunnel with the direct way and with kubectl port-forward, into docs/ (an hour)
+	@$(bench) --json $(state)/bench.json --out docs
+
+.PHONY: bench-quick
+bench-quick: target ## the same in short, into .cluster/bench (5 minutes)
+	@$(bench) --quick --json $(state)/bench.json --out $(state)/bench
 
 .PHONY: unit
 unit: ## run the unit tests, with the race detector
 	@CGO_ENABLED=1 go test -race ./...
 	@CGO_ENABLED=1 go test -C examples/shop -race ./...
 	@CGO_ENABLED=1 go test -C test/cluster -race ./...
+	@CGO_ENABLED=1 go test -C test/bench -race ./...
 
 .PHONY: lint
 lint: ## run the linters
-	@for module in . examples/shop test/cluster; do (cd $$module && $(lint) run --build-tags e2e --config $(CURDIR)/.golangci.yml); done
+	@for module in . examples/shop test/cluster test/bench test/e2e/pgclient; do (cd $$module && $(lint) run --build-tags e2e --config $(CURDIR)/.golangci.yml); done
 
 .PHONY: vet
 vet: ## vet for linux, darwin and windows

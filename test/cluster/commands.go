@@ -123,19 +123,20 @@ type withCluster func(func(*cobra.Command, []string, *cluster.Cluster) error) fu
 
 func newImageCommand(with withCluster) *cobra.Command {
 	var (
-		spec                  image.Spec
-		out                   string
-		files, programs, debs []string
+		spec                        image.Spec
+		out                         string
+		files, programs, debs, dirs []string
 	)
 	cmd := &cobra.Command{
-		Use:   "image --name REF -o FILE.tar {--file SRC:DST | --program PATH | --deb PACKAGE:PATH}...",
+		Use:   "image --name REF -o FILE.tar {--file SRC:DST | --program PATH | --deb PACKAGE:PATH | --dir PATH}...",
 		Short: "Build an image archive from programs of this machine",
 		Long: `Build an image archive from programs of this machine, for 'velo-cluster load', 'docker load' or
 'kind load image-archive'. The same input makes the same bytes.
 
   --file puts in a file as it is, such as a static binary;
   --program a program at its own path, with the shared libraries it needs;
-  --deb the same, and installs the Debian package if the program is not there.`,
+  --deb the same, and installs the Debian package if the program is not there;
+  --dir a directory at its own path, with all that is in it.`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if spec.Name == "" || out == "" {
@@ -168,6 +169,13 @@ func newImageCommand(with withCluster) *cobra.Command {
 				}
 				spec.Files = append(spec.Files, found...)
 			}
+			for _, d := range dirs {
+				found, err := image.Directory(d)
+				if err != nil {
+					return err
+				}
+				spec.Files = append(spec.Files, found...)
+			}
 			return image.Write(spec, out)
 		},
 	}
@@ -177,6 +185,7 @@ func newImageCommand(with withCluster) *cobra.Command {
 	flags.StringArrayVar(&files, "file", nil, "file to put in, SRC:DST")
 	flags.StringArrayVar(&programs, "program", nil, "program to put in with its libraries, by its absolute path")
 	flags.StringArrayVar(&debs, "deb", nil, "program of a Debian package to put in, PACKAGE:PATH")
+	flags.StringArrayVar(&dirs, "dir", nil, "directory to put in with all that is in it, by its absolute path")
 	flags.StringArrayVar(&spec.Entrypoint, "entrypoint", nil, "program that runs, and again for each argument (default: the first file)")
 	flags.StringArrayVar(&spec.Env, "env", nil, "environment variable, NAME=VALUE")
 	flags.StringVar(&spec.User, "user", "65532", "number of the user it runs as, not root's")

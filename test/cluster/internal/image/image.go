@@ -25,7 +25,7 @@ import (
 // A Spec says what is in an image.
 type Spec struct {
 	Name       string   // reference, with a tag
-	Files      []File   // see also Program
+	Files      []File   // see also Program and Directory
 	Entrypoint []string // the first file, if empty
 	Env        []string // NAME=value
 	User       string   // a number, or number:number; not root's

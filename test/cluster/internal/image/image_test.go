@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -135,6 +136,51 @@ func TestRefused(t *testing.T) {
 				t.Error("an archive was written")
 			}
 		})
+	}
+}
+
+func TestDirectory(t *testing.T) {
+	dir := t.TempDir()
+	for path, data := range map[string]string{"a": "data a", "sub/b": "data b"} {
+		path = filepath.Join(dir, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("a", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Directory(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []File
+	for _, name := range []string{"a", "link", "sub/b"} {
+		path := filepath.Join(dir, name)
+		want = append(want, File{path, path})
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("files %v, want %v", got, want)
+	}
+	archive(t, Spec{Name: "velo/test:1", User: "65532", Files: got})
+
+	if err := os.Symlink("nowhere", filepath.Join(dir, "dangling")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err = Directory(dir); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(t.TempDir(), "image.tar")
+	if err := Write(Spec{Name: "velo/test:1", User: "65532", Files: got}, out); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a link to nowhere: %v", err)
+	}
+	for _, path := range []string{"relative", filepath.Join(dir, "absent")} {
+		if _, err := Directory(path); err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %v", path, err)
+		}
 	}
 }
 

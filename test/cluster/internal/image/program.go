@@ -5,6 +5,7 @@ package image
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -32,6 +33,21 @@ func Program(ctx context.Context, path string) ([]File, error) {
 		files = append(files, File{lib, lib})
 	}
 	return files, nil
+}
+
+// Directory returns all files below a directory of this machine, where they are here. A link is the file that it leads to.
+func Directory(path string) ([]File, error) {
+	if !filepath.IsAbs(path) {
+		return nil, fmt.Errorf("directory %s: not an absolute path", path)
+	}
+	var files []File
+	err := filepath.WalkDir(path, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			files = append(files, File{path, path})
+		}
+		return err
+	})
+	return files, err
 }
 
 // parseLdd reads the paths from ldd's output, which has these kinds of lines:

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/pprof"
+
+	"github.com/kubectl-velo/kubectl-velo/test/bench/internal/usage"
+)
+
+const (
+	// profileVariable tells the benchmark's own processes where to write a profile.
+	profileVariable = "VELO_BENCH_PROFILE"
+	usageName       = "processors.md"
+)
+
+// A profile collects which processes used the processors.
+type profile struct{ file *os.File }
+
+// newProfile begins one in a directory; without one it collects nothing.
+func newProfile(dir string) (*profile, error) {
+	if dir == "" {
+		return &profile{}, nil
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	if err := os.Setenv(profileVariable, dir); err != nil {
+		return nil, err
+	}
+	file, err := os.Create(filepath.Join(dir, usageName))
+	if err != nil {
+		return nil, err
+	}
+	_, err = fmt.Fprintf(file, "Seconds of processor time, in all and by process.\n\n"+
+		"| line | work | way | all | by process |\n|---|---|---|---|---|\n")
+	return &profile{file: file}, err
+}
+
+// begin returns what ends it.
+func (p *profile) begin(names ...string) (end func() error) {
+	if p.file == nil {
+		return func() error { return nil }
+	}
+	before := usage.Take()
+	return func() error { return usage.Take().Since(before).Write(p.file, names...) }
+}
+
+func (p *profile) close() error {
+	if p.file == nil {
+		return nil
+	}
+	return p.file.Close()
+}
+
+// profileSelf profiles this process, if that is wanted, until stop is called.
+func profileSelf(name string) (stop func(), err error) {
+	dir := os.Getenv(profileVariable)
+	if dir == "" {
+		return func() {}, nil
+	}
+	file, err := os.Create(filepath.Join(dir, fmt.Sprintf("%s-%d.pprof", name, os.Getpid())))
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return nil, err
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = file.Close() // a profile that isn't whole says so when it is read
+	}, nil
+}

@@ -1,0 +1,12 @@
+// A client of PostgreSQL for the end-to-end tests: a module of its own, to keep pgx out of the plugin's.
+module github.com/kubectl-velo/kubectl-velo/test/e2e/pgclient
+
+go 1.26.0
+
+require github.com/jackc/pgx/v5 v5.12.0
+
+require (
+	github.com/jackc/pgpassfile v1.0.0 // indirect
+	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
+	golang.org/x/text v0.41.0 // indirect
+)
