@@ -18,19 +18,18 @@ func main() {
 	os.Exit(run())
 }
 
-// run wires signals: the first asks for an end in order, the second for one at once.
+// run wires signals and streams.
 func run() int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	impatient := make(chan struct{})
+	interrupts := plugin.NewInterrupts(cancel)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	go func() {
-		<-signals
-		cancel()
-		<-signals
-		close(impatient)
+		for s := range signals {
+			interrupts.Signal(s)
+		}
 	}()
 	streams := genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}
-	return plugin.Main(ctx, impatient, streams, os.Args[1:])
+	return plugin.Main(ctx, interrupts, streams, os.Args[1:])
 }

@@ -6,11 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"os"
 	"os/exec"
 	"syscall"
 	"time"
 
+	"golang.org/x/term"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 )
 
@@ -33,7 +36,7 @@ func findProgram(command []string) error {
 
 // runChild runs a COMMAND on this terminal, with an environment, or this process's if that is nil, until it ends, or until ctx does: then it is asked to end, and killed if it
 // doesn't. An exit code of its own comes back as a [commandError].
-func runChild(ctx context.Context, command, environ []string, streams genericiooptions.IOStreams) error {
+func runChild(ctx context.Context, interrupts *Interrupts, command, environ []string, streams genericiooptions.IOStreams) error {
 	child := exec.CommandContext(ctx, command[0], command[1:]...)
 	child.Env = environ
 	child.Stdin, child.Stdout, child.Stderr = streams.In, streams.Out, streams.ErrOut
@@ -45,6 +48,8 @@ func runChild(ctx context.Context, command, environ []string, streams genericioo
 		}
 		return nil
 	}
+	// The terminal has told it of Ctrl-C already, and what that means is its own affair: it may end no more than a query.
+	defer interrupts.leave(func(s os.Signal) bool { return s == os.Interrupt && isTerminal(streams.In) })()
 	err := child.Run()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && ctx.Err() == nil {
 		return &commandError{codeOf(exit)}
@@ -53,6 +58,11 @@ func runChild(ctx context.Context, command, environ []string, streams genericioo
 		return fmt.Errorf("running %s: %w", command[0], err)
 	}
 	return nil
+}
+
+func isTerminal(r io.Reader) bool {
+	f, ok := r.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // killedCode is what shells add to the number of the signal that killed a process.

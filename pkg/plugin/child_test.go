@@ -71,7 +71,7 @@ func TestRunChild(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			streams, in, out, errOut := genericiooptions.NewTestIOStreams()
 			in.WriteString(tt.in)
-			err := runChild(t.Context(), []string{"sh", "-c", tt.script}, nil, streams)
+			err := runChild(t.Context(), nil, []string{"sh", "-c", tt.script}, nil, streams)
 			if _, ok := errors.AsType[*commandError](err); exitCode(err) != tt.code || ok != tt.commandsOwnNumber {
 				t.Errorf("runChild: %v, exit code %d, want %d", err, exitCode(err), tt.code)
 			}
@@ -103,7 +103,7 @@ func TestRunChildEndsWithSession(t *testing.T) {
 	var errOut bytes.Buffer
 	ended := make(chan error)
 	go func() {
-		ended <- runChild(ctx, []string{"cat"}, nil, genericiooptions.IOStreams{In: in, Out: out, ErrOut: &errOut})
+		ended <- runChild(ctx, nil, []string{"cat"}, nil, genericiooptions.IOStreams{In: in, Out: out, ErrOut: &errOut})
 	}()
 	// What it echoes says that it runs.
 	if _, err := toChild.WriteString("x"); err != nil {

@@ -43,12 +43,12 @@ type interceptOptions struct {
 	portFlags []portFlag
 	cluster   *cluster
 
-	impatient <-chan struct{}
-	streams   genericiooptions.IOStreams
+	interrupts *Interrupts
+	streams    genericiooptions.IOStreams
 }
 
-func newInterceptCommand(kubeconfig *genericclioptions.ConfigFlags, impatient <-chan struct{}, streams genericiooptions.IOStreams) *cobra.Command {
-	o := &interceptOptions{impatient: impatient, streams: streams}
+func newInterceptCommand(kubeconfig *genericclioptions.ConfigFlags, interrupts *Interrupts, streams genericiooptions.IOStreams) *cobra.Command {
+	o := &interceptOptions{interrupts: interrupts, streams: streams}
 	cmd := &cobra.Command{
 		Use:   "intercept svc/NAME [--port LOCAL:REMOTE]... [flags] [-- COMMAND...]",
 		Short: "Let requests to a Service reach a process on this machine",

@@ -46,13 +46,16 @@ func (p localPort) close() {
 type loopback struct {
 	own  bool
 	next uint16 // the last two bytes of the next address
+	// reserved are the ports that the process on this machine is likely to listen at, on all addresses: there none may be
+	// taken.
+	reserved map[uint16]bool
 }
 
-func newLoopback() *loopback {
+func newLoopback(reserved map[uint16]bool) *loopback {
 	// Sessions at the same time begin at different addresses.
 	var start [1]byte
 	_, _ = rand.Read(start[:]) // it never fails, says its documentation
-	return &loopback{own: runtime.GOOS == "linux", next: uint16(start[0])<<8 + 1}
+	return &loopback{own: runtime.GOOS == "linux", next: uint16(start[0])<<8 + 1, reserved: reserved}
 }
 
 func (l *loopback) address() netip.Addr {
@@ -71,12 +74,28 @@ type movedPort struct {
 	why        error
 }
 
-// listen listens for dependencies that share an address, in their order. Where a port isn't to be had, a free one is taken.
+// addressTries is how many addresses are tried: another session may have one already.
+const addressTries = 8
+
+// listen listens for dependencies that share an address, in their order. Where a port isn't to be had at any of some addresses,
+// a free one is taken.
 func (l *loopback) listen(ctx context.Context, all []dependency.Dependency) (ports []localPort, moved []movedPort, err error) {
-	address := l.address()
+	for range addressTries {
+		ports, moved, err = l.listenAll(ctx, l.address(), all)
+		if err != nil || len(moved) == 0 {
+			return ports, moved, err
+		}
+		for _, port := range ports {
+			port.close()
+		}
+	}
+	return l.listenAll(ctx, l.address(), all)
+}
+
+func (l *loopback) listenAll(ctx context.Context, address netip.Addr, all []dependency.Dependency) (ports []localPort, moved []movedPort, err error) {
 	for _, d := range all {
 		wanted := d.Port
-		if !l.own {
+		if !l.own || l.reserved[d.Port] {
 			wanted = 0
 		}
 		port, err := listenAt(ctx, d.Protocol, netip.AddrPortFrom(address, wanted))

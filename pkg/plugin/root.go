@@ -22,11 +22,11 @@ import (
 var Version = "dev" //nolint:gochecknoglobals // the linker sets variables only
 
 // Main runs the command that args name, writes what is wrong to stderr and returns the exit code. The end of ctx asks
-// a session to end in order; impatient, when it is closed, to end at once and leave the rest undone.
-func Main(ctx context.Context, impatient <-chan struct{}, streams genericiooptions.IOStreams, args []string) int {
+// a session to end in order, which the first of interrupts does; the second asks it to end at once and leave the rest undone.
+func Main(ctx context.Context, interrupts *Interrupts, streams genericiooptions.IOStreams, args []string) int {
 	// What client-go logs, of watches that begin again for example, is not for users.
 	klog.SetLogger(logr.Discard())
-	root := NewCommand(impatient, streams) //nolint:contextcheck // commands take theirs from cobra, which ExecuteContextC gives it
+	root := NewCommand(interrupts, streams) //nolint:contextcheck // commands take theirs from cobra, which ExecuteContextC gives it
 	root.SetArgs(args)
 	command, err := root.ExecuteContextC(ctx)
 	if err != nil {
@@ -36,7 +36,7 @@ func Main(ctx context.Context, impatient <-chan struct{}, streams genericiooptio
 }
 
 // NewCommand returns the root of all commands.
-func NewCommand(impatient <-chan struct{}, streams genericiooptions.IOStreams) *cobra.Command {
+func NewCommand(interrupts *Interrupts, streams genericiooptions.IOStreams) *cobra.Command {
 	kubeconfig := genericclioptions.NewConfigFlags(true)
 	root := &cobra.Command{
 		Use:   "kubectl-velo",
@@ -59,8 +59,8 @@ func NewCommand(impatient <-chan struct{}, streams genericiooptions.IOStreams) *
 	root.CompletionOptions.DisableDefaultCmd = true
 	kubeconfig.AddFlags(root.PersistentFlags())
 	root.AddCommand(
-		newInterceptCommand(kubeconfig, impatient, streams),
-		newRunCommand(kubeconfig, streams),
+		newInterceptCommand(kubeconfig, interrupts, streams),
+		newRunCommand(kubeconfig, interrupts, streams),
 		newEnvCommand(kubeconfig, streams),
 		newDepsCommand(kubeconfig, streams),
 		newStatusCommand(kubeconfig, streams),

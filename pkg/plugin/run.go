@@ -34,11 +34,12 @@ type runOptions struct {
 	// Computed.
 	cluster *cluster
 
-	streams genericiooptions.IOStreams
+	interrupts *Interrupts
+	streams    genericiooptions.IOStreams
 }
 
-func newRunCommand(kubeconfig *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
-	o := &runOptions{streams: streams}
+func newRunCommand(kubeconfig *genericclioptions.ConfigFlags, interrupts *Interrupts, streams genericiooptions.IOStreams) *cobra.Command {
+	o := &runOptions{interrupts: interrupts, streams: streams}
 	cmd := &cobra.Command{
 		Use:   "run TYPE/NAME [flags] -- COMMAND...",
 		Short: "Run a program on this machine with the environment, files and dependencies of a pod",
@@ -171,5 +172,5 @@ func (s *runSession) hold(ctx context.Context) error {
 	s.around.serve(ctx, &goroutines)
 	goroutines.Go(func() { s.answerOthers(ctx) })
 	goroutines.Go(func() { s.keep(ctx) })
-	return runChild(ctx, s.options.command, s.around.process(), s.options.streams)
+	return runChild(ctx, s.options.interrupts, s.options.command, s.around.process(), s.options.streams)
 }

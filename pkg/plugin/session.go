@@ -188,6 +188,10 @@ func (s *session) readSurroundings(ctx context.Context) error {
 	if s.options.container == "" {
 		s.options.container = containerWith(w.pod, s.ports[0].container)
 	}
+	s.around.reserved = make(map[uint16]bool)
+	for _, port := range s.ports {
+		s.around.reserved[port.local] = true
+	}
 	return s.around.read(ctx, w)
 }
 
@@ -319,7 +323,9 @@ func (s *session) hold(ctx context.Context) error {
 	goroutines.Go(func() { s.answerOthers(ctx) })
 	child := make(chan error, 1)
 	if len(s.options.command) > 0 {
-		goroutines.Go(func() { child <- runChild(ctx, s.options.command, s.around.process(), s.options.streams) })
+		goroutines.Go(func() {
+			child <- runChild(ctx, s.options.interrupts, s.options.command, s.around.process(), s.options.streams)
+		})
 	}
 	return s.keep(ctx, &goroutines, child)
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/kubectl-velo/kubectl-velo/pkg/dependency"
 	"github.com/kubectl-velo/kubectl-velo/pkg/environment"
@@ -107,6 +108,7 @@ type surroundings struct {
 	dir          *sessionDir
 	tree         *files.Tree
 	forwards     []*forwarded
+	reserved     map[uint16]bool // ports of the process on this machine
 }
 
 // forwarded is a dependency with its way there.
@@ -126,6 +128,7 @@ func (s *surroundings) read(ctx context.Context, w *workload) error {
 		return nil // it holds when the session begins again
 	}
 	s.workload = w
+	s.reserve(w.pod)
 	container, err := environment.Container(w.pod, s.options.container)
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", w, err)
@@ -160,6 +163,19 @@ func (s *surroundings) read(ctx context.Context, w *workload) error {
 	return err
 }
 
+// reserve keeps the ports of the pod's containers free: what runs here instead of one listens there, on all addresses, and
+// couldn't where somebody listens on one.
+func (s *surroundings) reserve(pod *corev1.Pod) {
+	if s.reserved == nil {
+		s.reserved = make(map[uint16]bool)
+	}
+	for i := range pod.Spec.Containers {
+		for _, port := range pod.Spec.Containers[i].Ports {
+			s.reserved[uint16(port.ContainerPort)] = true //nolint:gosec // a port
+		}
+	}
+}
+
 // refresh reads the files again. What may not be read and may be skipped is told once.
 func (s *surroundings) refresh(ctx context.Context) error {
 	err := s.tree.Refresh(ctx)
@@ -178,7 +194,7 @@ func (s *surroundings) open(ctx context.Context) error {
 	if s.forwards != nil {
 		return nil // it stays open when the session begins again
 	}
-	addresses := newLoopback()
+	addresses := newLoopback(s.reserved)
 	for _, group := range grouped(s.dependencies) {
 		ports, moved, err := addresses.listen(ctx, group)
 		if err != nil {

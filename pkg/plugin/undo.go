@@ -41,7 +41,7 @@ func (s *session) undo(ctx context.Context) error {
 	defer close(done)
 	go func() {
 		select {
-		case <-s.options.impatient:
+		case <-s.options.interrupts.twice():
 			interrupt(errImpatient)
 		case <-done:
 		}
