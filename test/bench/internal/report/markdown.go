@@ -235,7 +235,7 @@ func repeated(l *result.Line) string {
 	if n == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; %s times it was so late that a sample was taken again", number(float64(n)))
+	return fmt.Sprintf("; samples taken again because it was too late: %s", number(float64(n)))
 }
 
 // sizes says how much was done of what was done.

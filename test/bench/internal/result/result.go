@@ -77,7 +77,7 @@ func (l Line) Did(name string) bool {
 }
 
 // Busy tells whether the machine had other things to do before the run.
-func (m Machine) Busy() bool { return m.Load > float64(m.Processors)/2 }
+func (m Machine) Busy() bool { return m.Load > float64(m.Processors) }
 
 // A Sample is what one round of one work through one way came to.
 type Sample struct {
