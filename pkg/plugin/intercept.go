@@ -13,27 +13,17 @@ import (
 	"k8s.io/kubectl/pkg/util/templates"
 )
 
-const (
-	proxyRepository = "ghcr.io/kubectl-velo/traffic-proxy"
-	proxyImageEnv   = "VELO_PROXY_IMAGE"
-)
-
-// minGrace is more than a tunnel takes to be found dead and opened again.
-const minGrace = 10 * time.Second
-
 // interceptOptions are those of kubectl velo intercept.
 type interceptOptions struct {
 	surroundingsOptions
+	proxyOptions
 
 	// Bound to flags.
-	ports      []string
-	proxyImage string
-	timeout    time.Duration
-	ttl        time.Duration
-	grace      time.Duration
-	takeOver   bool
-	reassert   bool
-	dryRun     string
+	ports    []string
+	ttl      time.Duration
+	takeOver bool
+	reassert bool
+	dryRun   string
 
 	// From the arguments.
 	service string
@@ -96,11 +86,9 @@ func newInterceptCommand(kubeconfig *genericclioptions.ConfigFlags, interrupts *
 		},
 	}
 	flags := cmd.Flags()
-	o.addFlags(flags)
+	o.surroundingsOptions.addFlags(flags)
+	o.proxyOptions.addFlags(flags, "restores the Service")
 	flags.StringArrayVar(&o.ports, "port", nil, "`LOCAL:REMOTE`: a local port for one of the Service's ports; may be repeated")
-	flags.StringVar(&o.proxyImage, "proxy-image", "", "image of the traffic-proxy (default $"+proxyImageEnv+", or "+proxyRepository+" of this version)")
-	flags.DurationVar(&o.timeout, "timeout", time.Minute, "how long everything may take to be ready")
-	flags.DurationVar(&o.grace, "grace", 30*time.Second, "how long the cluster waits for a session it doesn't hear from before it restores the Service")
 	flags.BoolVar(&o.takeOver, "take-over", false, "end the session that intercepts the Service, if there is one, and take its place")
 	flags.BoolVar(&o.reassert, "reassert", false, "intercept again when somebody else changes the Service's selector, instead of pausing")
 	flags.DurationVar(&o.ttl, "ttl", 0, "end by itself after this time (default never)")
@@ -134,11 +122,8 @@ func (o *interceptOptions) validate() error {
 	if !slices.Contains([]string{dryRunNone, dryRunClient, dryRunServer}, o.dryRun) {
 		return usageErrorf("--dry-run %q is none of %s, %s, %s", o.dryRun, dryRunNone, dryRunServer, dryRunClient)
 	}
-	if o.timeout <= 0 {
-		return usageErrorf("--timeout must be more than 0")
-	}
-	if o.grace < minGrace {
-		return usageErrorf("--grace must be at least %v", minGrace)
+	if err := o.proxyOptions.validate(); err != nil {
+		return err
 	}
 	if o.ttl < 0 {
 		return usageErrorf("--ttl can't be less than 0")
@@ -171,7 +156,6 @@ func (o *interceptOptions) surrounded() bool {
 }
 
 func (o *interceptOptions) complete(kubeconfig *genericclioptions.ConfigFlags) (err error) {
-	o.proxyImage = defaultImage(o.proxyImage)
 	o.cluster, err = connect(kubeconfig)
 	return err
 }

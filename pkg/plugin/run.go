@@ -3,14 +3,11 @@
 package plugin
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
@@ -21,11 +18,7 @@ import (
 // runOptions are those of kubectl velo run.
 type runOptions struct {
 	surroundingsOptions
-
-	// Bound to flags.
-	proxyImage string
-	timeout    time.Duration
-	grace      time.Duration
+	proxyOptions
 
 	// From the arguments.
 	workload string
@@ -74,7 +67,6 @@ func newRunCommand(kubeconfig *genericclioptions.ConfigFlags, interrupts *Interr
 			if err := o.validate(); err != nil {
 				return err
 			}
-			o.proxyImage = defaultImage(o.proxyImage)
 			if o.cluster, err = connect(kubeconfig); err != nil {
 				return err
 			}
@@ -85,17 +77,9 @@ func newRunCommand(kubeconfig *genericclioptions.ConfigFlags, interrupts *Interr
 			return s.run(cmd.Context())
 		},
 	}
-	flags := cmd.Flags()
-	o.addFlags(flags)
-	flags.StringVar(&o.proxyImage, "proxy-image", "", "image of the traffic-proxy (default $"+proxyImageEnv+", or "+proxyRepository+" of this version)")
-	flags.DurationVar(&o.timeout, "timeout", time.Minute, "how long everything may take to be ready")
-	flags.DurationVar(&o.grace, "grace", 30*time.Second, "how long the cluster waits for a session it doesn't hear from before it ends the traffic-proxy")
+	o.surroundingsOptions.addFlags(cmd.Flags())
+	o.proxyOptions.addFlags(cmd.Flags(), "ends the traffic-proxy")
 	return cmd
-}
-
-// defaultImage returns the traffic-proxy's image: the one that was asked for, or this version's.
-func defaultImage(asked string) string {
-	return cmp.Or(asked, os.Getenv(proxyImageEnv), proxyRepository+":"+Version)
 }
 
 func (o *runOptions) takeArguments(cmd *cobra.Command, args []string) error {
@@ -117,11 +101,8 @@ func (o *runOptions) takeArguments(cmd *cobra.Command, args []string) error {
 }
 
 func (o *runOptions) validate() error {
-	if o.timeout <= 0 {
-		return usageErrorf("--timeout must be more than 0")
-	}
-	if o.grace < minGrace {
-		return usageErrorf("--grace must be at least %v", minGrace)
+	if err := o.proxyOptions.validate(); err != nil {
+		return err
 	}
 	if err := o.surroundingsOptions.validate(); err != nil {
 		return err

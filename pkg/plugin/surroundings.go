@@ -342,12 +342,9 @@ func (s *surroundings) describe() []livesession.Dependency {
 	roundTrip := s.link.roundTrip()
 	for _, f := range s.forwards {
 		traffic := f.way.Traffic()
-		d := livesession.Dependency{
-			Name: f.dependency.Host, Namespace: f.dependency.Namespace, Port: f.dependency.Port,
-			Protocol: string(f.dependency.Protocol), Local: f.port.address().String(), State: livesession.Ready,
-			Connections: traffic.Open, BytesSent: traffic.Sent, BytesReceived: traffic.Received,
-			RoundTripMicros: roundTrip.Microseconds(), Evidence: evidence(f.dependency),
-		}
+		d := sessionDependency(&f.dependency)
+		d.Local, d.State, d.RoundTripMicros = f.port.address().String(), livesession.Ready, roundTrip.Microseconds()
+		d.Connections, d.BytesSent, d.BytesReceived = traffic.Open, traffic.Sent, traffic.Received
 		switch {
 		case !connected:
 			d.State, d.Reason = livesession.Waiting, "the tunnel is cut"
@@ -381,20 +378,4 @@ func local(d dependency.Dependency, address netip.AddrPort) string {
 		return address.Addr().String()
 	}
 	return address.String()
-}
-
-// evidence is where a dependency was found, and what is said there.
-func evidence(d dependency.Dependency) []string {
-	said := make([]string, 0, len(d.Evidence))
-	for _, e := range d.Evidence {
-		line := e.Where
-		if e.Name != "" {
-			line += ":" + e.Name
-		}
-		if e.Excerpt != "" {
-			line += "=" + e.Excerpt
-		}
-		said = append(said, line)
-	}
-	return said
 }
