@@ -125,7 +125,8 @@ e2e: $(test_images) target test-tools ## run the end-to-end tests against a real
 bench = go build -C test/bench -o $(CURDIR)/bin/ . && KUBECONFIG=$(state)/kubeconfig PATH=$(CURDIR)/bin:$(state)/bin:$$PATH bench
 
 .PHONY: bench
-bench: target ## compare the tunnel with the direct way and with kubectl port-forward, into docs/ (an hour)
+bench: target ## compare the tunnel with the direct way and with kubectl port-forward, into docs/ (two hours)
+	@go test -C test/bench ./internal/wan
 	@$(bench) --json $(state)/bench.json --out docs
 
 .PHONY: bench-quick
@@ -137,7 +138,7 @@ unit: ## run the unit tests, with the race detector
 	@CGO_ENABLED=1 go test -race ./...
 	@CGO_ENABLED=1 go test -C examples/shop -race ./...
 	@CGO_ENABLED=1 go test -C test/cluster -race ./...
-	@CGO_ENABLED=1 go test -C test/bench -race -p 1 ./... # one after the other: they measure time
+	@CGO_ENABLED=1 go test -C test/bench -race -short ./...
 
 .PHONY: lint
 lint: ## run the linters

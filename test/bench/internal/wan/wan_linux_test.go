@@ -30,6 +30,9 @@ const near, far = "198.18.0.1", "198.18.0.2"
 // joined joins two new namespaces by a line, and returns them and where to ask for what the line does.
 func joined(t *testing.T, config wan.Config) (ends [2]*netns.Namespace, laps chan<- chan<- [2]wan.Counts) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("it measures time, on a machine that does nothing else")
+	}
 	if os.Geteuid() != 0 {
 		t.Skip("network namespaces need root")
 	}
