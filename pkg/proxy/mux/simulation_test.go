@@ -36,9 +36,6 @@ func TestSimulation(t *testing.T) {
 			cut += sim.cut
 			streams += sim.streams
 		})
-		if t.Failed() {
-			t.Fatalf("again: go test -run TestSimulation ./pkg/proxy/mux -seed %d", n)
-		}
 	}
 	t.Logf("seeds: %d, streams: %d, lanes cut: %d", last-first+1, streams, cut)
 }
@@ -108,11 +105,13 @@ func (sim *simulation) run() {
 	refuse()
 	accepting.Wait()
 	sim.settled()
-	sim.ends[sim.below(2)].Close()
+	closer := sim.below(2)
+	sim.ends[closer].Close()
 	for i, s := range sim.ends {
 		<-s.Done()
-		if err := s.Err(); !errors.Is(err, ErrEnded) {
-			sim.t.Errorf("end %d: %v instead of an end in order", i, err)
+		// The other end can't be told where there is no lane, or the last one breaks just then.
+		if err := s.Err(); !errors.Is(err, ErrEnded) && (i == closer || !errors.Is(err, ErrLost)) {
+			sim.t.Errorf("seed %d: end %d: %v instead of an end in order", sim.seed, i, err)
 		}
 	}
 	stop()
@@ -168,7 +167,7 @@ func (sim *simulation) open(end int) {
 	time.Sleep(time.Duration(sim.below(2000)) * time.Millisecond)
 	st, err := sim.ends[end].Open()
 	if err != nil {
-		sim.t.Errorf("opening: %v", err)
+		sim.t.Errorf("seed %d: opening: %v", sim.seed, err)
 		return
 	}
 	sc := script{there: sim.size(), back: sim.size(), breakAt: -1}
@@ -176,7 +175,7 @@ func (sim *simulation) open(end int) {
 		sc.breakAt = sim.below(sc.there + 1)
 	}
 	if _, err := st.Write(sc.bytes()); err != nil {
-		sim.t.Errorf("stream %d: %v", st.id, err)
+		sim.t.Errorf("seed %d: stream %d: %v", sim.seed, st.id, err)
 	}
 	var directions sync.WaitGroup
 	directions.Go(func() { sim.send(st, sc.there, sc.breakAt) })
@@ -190,13 +189,13 @@ func (sim *simulation) serve(st *Stream) {
 	var sc script
 	if _, err := io.ReadFull(st, buf[:]); err != nil {
 		if _, ok := errors.AsType[*ResetError](err); !ok {
-			sim.t.Errorf("stream %d, its beginning: %v", st.id, err)
+			sim.t.Errorf("seed %d: stream %d, its beginning: %v", sim.seed, st.id, err)
 		}
 		_ = st.Close()
 		return
 	}
 	if _, err := fmt.Sscanf(string(buf[:]), "%012d%012d%012d", &sc.there, &sc.back, &sc.breakAt); err != nil {
-		sim.t.Errorf("stream %d, its beginning %q: %v", st.id, buf, err)
+		sim.t.Errorf("seed %d: stream %d, its beginning %q: %v", sim.seed, st.id, buf, err)
 	}
 	var directions sync.WaitGroup
 	directions.Go(func() { sim.send(st, sc.back, -1) })
