@@ -111,8 +111,9 @@ tail -n "+$((shown + 1))" "$work/velo"
 say "After: a pod answers again, and nothing is left"
 page
 answered_by after pod
-left=$(run kubectl "${context[@]}" get all,serviceaccounts,roles,rolebindings -n "$namespace" -l app.kubernetes.io/managed-by=kubectl-velo 2>&1 | tee /dev/stderr | sed -n '/^\$/!p')
-[[ $left == "No resources found"* ]] || die "something is left"
+left=$(run kubectl "${context[@]}" get all,serviceaccounts,roles,rolebindings -n "$namespace" -l app.kubernetes.io/managed-by=kubectl-velo 2>&1)
+printf '%s\n' "$left"
+[[ $left == *$'\n'"No resources found"* ]] || die "something is left"
 
 say "Play on"
 if [ -n "${VELO_INGRESS:-}" ]; then echo "  the website     $VELO_INGRESS/"; fi
