@@ -78,11 +78,7 @@ func CreateJob(ctx context.Context, client kubernetes.Interface, spec *JobSpec) 
 	if err != nil {
 		return err
 	}
-	_, err = client.BatchV1().Jobs(j.Namespace).Create(ctx, j, metav1.CreateOptions{FieldManager: selector.FieldManager})
-	if err != nil {
-		return fmt.Errorf("creating job %s/%s: %w", j.Namespace, j.Name, err)
-	}
-	return nil
+	return create(ctx, client, j, metav1.CreateOptions{})
 }
 
 // DeleteJob deletes the Job. Its pod follows by itself. A Job that doesn't exist is no error.
