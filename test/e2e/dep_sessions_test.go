@@ -49,7 +49,8 @@ func TestDependencyPodsDeleted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		name := pods.Items[0].Name
+		// The one that has been there longest, so that each but the newest has had its time to answer.
+		name := slices.MinFunc(pods.Items, func(a, b corev1.Pod) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) }).Name
 		if err := e.removePod(name, false); err != nil {
 			t.Fatal(err)
 		}

@@ -35,7 +35,8 @@ exit 7
 	if err != nil {
 		t.Fatal(err)
 	}
-	velo := strings.Join(append([]string{"kubectl"}, e.flags([]string{"velo", "run", "deployment/app", "--", "bash", inner})...), " ")
+	// A shell that stays beside it would make an exit code of its own out of the interrupt.
+	velo := "exec " + strings.Join(append([]string{"kubectl"}, e.flags([]string{"velo", "run", "deployment/app", "--", "bash", inner})...), " ")
 	cmd := exec.CommandContext(t.Context(), "script", "--quiet", "--return", "--flush", "--command", velo, "/dev/null")
 	var said syncBuffer
 	cmd.Stdout, cmd.Stderr = &said, &said
