@@ -117,7 +117,8 @@ func (l *loopback) listenAll(ctx context.Context, address netip.Addr, all []depe
 }
 
 func listenAt(ctx context.Context, protocol dependency.Protocol, address netip.AddrPort) (localPort, error) {
-	var config net.ListenConfig
+	// Callers are on this machine: none vanishes without its connection's end.
+	config := net.ListenConfig{KeepAlive: -1}
 	if protocol == dependency.UDP {
 		conn, err := config.ListenPacket(ctx, "udp", address.String())
 		if err != nil {

@@ -134,10 +134,16 @@ type counted struct {
 	f *Forward
 }
 
-func (c counted) Read(p []byte) (int, error) {
-	n, err := c.stream.Read(p)
+func (c counted) pass(take func(net.Buffers)) error {
+	var n int
+	err := c.stream.pass(func(data net.Buffers) {
+		for _, b := range data {
+			n += len(b)
+		}
+		take(data)
+	})
 	c.f.heard(n, err)
-	return n, err
+	return err
 }
 
 func (c counted) Write(p []byte) (int, error) {

@@ -18,6 +18,8 @@ const (
 	// keepLimit bounds what is kept of a connection nobody has taken yet; no more is read from its caller. It is less
 	// than a stream's first window, so that offering never waits for the other end.
 	keepLimit = 60 << 10
+	// offerBuffer is how much of it is read at once.
+	offerBuffer = 2 << 10
 	// answerDeadline is longer than a laptop may take to dial its local process.
 	answerDeadline = dialDeadline + 3*time.Second
 )
@@ -102,7 +104,7 @@ func awaitTaken(connected context.Context, s stream) error {
 // caller's connection breaks before.
 func push(s stream, caller net.Conn, decided <-chan struct{}) ([]byte, error) {
 	var kept []byte
-	buf := make([]byte, idleBuffer)
+	buf := make([]byte, offerBuffer)
 	for len(kept) < keepLimit {
 		n, err := caller.Read(buf[:min(len(buf), keepLimit-len(kept))])
 		kept = append(kept, buf[:n]...)

@@ -174,7 +174,10 @@ func (p *Proxy) listen(ctx context.Context, port Port, listeners *closers) (func
 		}
 		listeners.add(conn)
 		return func(ctx context.Context) error {
-			relayDatagrams(ctx, conn, func(ctx context.Context) (datagrams, error) { return dialUDP(ctx, p.origin(port)) })
+			relayDatagrams(ctx, conn, func(ctx context.Context) (datagrams, error) {
+				dialer := net.Dialer{Timeout: originTry}
+				return dialer.DialContext(ctx, "udp", p.origin(port))
+			})
 			return nil
 		}, nil
 	}

@@ -18,6 +18,7 @@ type session struct {
 	tunnel   string
 	mux      *mux.Session
 	forwards connections
+	resolver *resolver
 
 	draining bool
 	// connected is done once the tunnel has no transport, and nil while it has none.
@@ -90,7 +91,7 @@ func (p *Proxy) judge(h hello) (s *session, begins bool, a answer, err error) {
 
 // newSession makes a session for h the one that callers are offered to. The caller holds p.mu.
 func (p *Proxy) newSession(h hello) *session {
-	s := &session{tunnel: h.Tunnel}
+	s := &session{tunnel: h.Tunnel, resolver: newResolver()}
 	s.mux = mux.New(mux.Config{Grace: p.cfg.Grace, Changed: func() { p.lanesChanged(s) }})
 	p.session = s
 	p.taken = make(map[uint16]bool, len(h.Ports))
@@ -193,7 +194,7 @@ func (p *Proxy) serveStream(ctx context.Context, s *session, st stream) {
 	case forwardStream:
 		s.serveForward(ctx, st, h)
 	case datagramStream:
-		serveDatagrams(ctx, st, h)
+		s.serveDatagrams(ctx, st, h)
 	case reverseStream:
 		st.reset(resetMalformed) // these are this end's to open
 	}

@@ -3,18 +3,19 @@
 package proxy
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"net"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // duplex is a connection whose directions end one by one.
 type duplex interface {
 	io.ReadWriteCloser
+	// pass waits for something to read, and has it taken. While it waits it has no buffer.
+	pass(take func(net.Buffers)) error
 	// CloseWrite ends what is sent; the other direction goes on.
 	CloseWrite() error
 	// abort ends both directions so that the other side sees a broken connection, not an end of data.
@@ -30,20 +31,30 @@ func (c tcpConn) abort() {
 	_ = c.Close()
 }
 
-// Idle connections hold a small buffer each; one that is busy borrows a large one.
-const (
-	idleBuffer = 2 << 10
-	busyBuffer = 64 << 10
-)
+// relayBuffer is how much is read at once.
+const relayBuffer = 64 << 10
 
-var busyBuffers = sync.Pool{New: func() any { return new([busyBuffer]byte) }}
+var relayBuffers = sync.Pool{New: func() any { return new([relayBuffer]byte) }}
+
+func (c tcpConn) pass(take func(net.Buffers)) error {
+	if err := c.await(); err != nil {
+		return err
+	}
+	buf := relayBuffers.Get().(*[relayBuffer]byte)
+	defer relayBuffers.Put(buf)
+	n, err := c.Read(buf[:])
+	if n > 0 {
+		take(net.Buffers{buf[:n]})
+	}
+	return err
+}
 
 // splice carries bytes between the two sides of c until both directions have ended, and closes both.
 func splice(c *connection) {
-	var directions errgroup.Group
-	directions.Go(func() error { return c.carry(c.server, c.client, c.sawClient) })
-	directions.Go(func() error { return c.carry(c.client, c.server, c.sawServer) })
-	if directions.Wait() != nil && !c.ended.Load() {
+	answered := make(chan error, 1)
+	go func() { answered <- c.carry(c.client, c.server, c.sawServer) }()
+	err := c.carry(c.server, c.client, c.sawClient)
+	if err = cmp.Or(err, <-answered); err != nil && !c.ended.Load() {
 		c.client.abort()
 		c.server.abort()
 		return
@@ -58,48 +69,33 @@ func splice(c *connection) {
 func (c *connection) carry(dst, src duplex, saw func(time.Time)) error {
 	writeErr, readErr := c.relay(dst, src, saw)
 	switch {
+	case errors.Is(readErr, io.EOF):
+		// Fails only where dst is gone, and then its own direction says so.
+		_ = dst.CloseWrite()
+		return nil
 	case readErr != nil && c.ended.Load():
 		return nil
 	case readErr != nil:
 		c.client.abort()
 		c.server.abort()
 		return readErr
-	case writeErr != nil:
-		return writeErr
 	}
-	// Fails only where dst is gone, and then its own direction says so.
-	_ = dst.CloseWrite()
-	return nil
+	return writeErr
 }
 
-func (c *connection) relay(dst io.Writer, src io.Reader, saw func(time.Time)) (writeErr, readErr error) {
-	small := make([]byte, idleBuffer)
-	var busy *[busyBuffer]byte
-	defer func() {
-		if busy != nil {
-			busyBuffers.Put(busy)
+// relay passes on what src has to say until it, or dst, has ended.
+func (c *connection) relay(dst io.Writer, src duplex, saw func(time.Time)) (writeErr, readErr error) {
+	pass := func(data net.Buffers) {
+		if c.ended.Load() {
+			return
 		}
-	}()
-	buf := small
-	for {
-		n, err := src.Read(buf)
-		if n > 0 && !c.ended.Load() {
-			saw(time.Now())
-			if _, err := dst.Write(buf[:n]); err != nil && !c.ended.Load() {
-				return err, nil
-			}
-		}
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil, nil
-		case err != nil:
-			return nil, err
-		case n == len(buf) && busy == nil:
-			busy = busyBuffers.Get().(*[busyBuffer]byte)
-			buf = busy[:]
-		case n < idleBuffer && busy != nil:
-			busyBuffers.Put(busy)
-			busy, buf = nil, small
+		saw(time.Now())
+		if _, err := data.WriteTo(dst); err != nil && !c.ended.Load() {
+			writeErr = err
 		}
 	}
+	for writeErr == nil && readErr == nil {
+		readErr = src.pass(pass)
+	}
+	return writeErr, readErr
 }

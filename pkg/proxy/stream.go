@@ -4,6 +4,8 @@ package proxy
 
 import (
 	"errors"
+	"net"
+	"slices"
 
 	"github.com/kubectl-velo/kubectl-velo/pkg/proxy/mux"
 )
@@ -13,6 +15,18 @@ type stream struct{ *mux.Stream }
 
 // reset ends both directions at once and tells the other end why.
 func (s stream) reset(code resetCode) { s.Reset(uint32(code)) }
+
+func (s stream) pass(take func(net.Buffers)) error {
+	if err := s.AwaitData(); err != nil {
+		return err
+	}
+	data, err := s.Take(relayBuffer)
+	if len(data) > 0 {
+		defer mux.Free(slices.Clone(data)) // take empties it
+		take(data)
+	}
+	return err
+}
 
 func (s stream) abort() { s.reset(resetBroken) }
 

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -25,7 +24,7 @@ const (
 
 // serveForward connects a stream to a host in the cluster, by its name as pods know it.
 func (s *session) serveForward(ctx context.Context, st stream, h streamHeader) {
-	target, err := dialTarget(ctx, h)
+	target, err := s.dialTarget(ctx, h)
 	if err != nil {
 		st.reset(dialCode(err))
 		return
@@ -34,13 +33,12 @@ func (s *session) serveForward(ctx context.Context, st stream, h streamHeader) {
 }
 
 // dialTarget connects to the host of a header.
-func dialTarget(ctx context.Context, h streamHeader) (tcpConn, error) {
+func (s *session) dialTarget(ctx context.Context, h streamHeader) (tcpConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, targetDeadline)
 	defer cancel()
-	dialer := net.Dialer{Timeout: targetTry}
 	began := time.Now()
 	for {
-		conn, err := dialer.DialContext(ctx, "tcp", h.target())
+		conn, err := s.resolver.dial(ctx, "tcp", h.host, h.port)
 		switch {
 		case err == nil:
 			return tcpConn{conn.(*net.TCPConn)}, nil
@@ -49,8 +47,6 @@ func dialTarget(ctx context.Context, h streamHeader) (tcpConn, error) {
 		}
 	}
 }
-
-func (h streamHeader) target() string { return net.JoinHostPort(h.host, strconv.Itoa(int(h.port))) }
 
 // dialCode tells the other end why a host can't be reached.
 func dialCode(err error) resetCode {
@@ -71,14 +67,9 @@ func isUnresolved(err error) bool {
 
 func isRefused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
 
-func dialUDP(ctx context.Context, address string) (net.Conn, error) {
-	dialer := net.Dialer{Timeout: targetTry}
-	return dialer.DialContext(ctx, "udp", address)
-}
-
 // serveDatagrams connects a stream of datagrams to a host in the cluster, until either end has nothing more to say.
-func serveDatagrams(ctx context.Context, st stream, h streamHeader) {
-	target, err := dialUDP(ctx, h.target())
+func (s *session) serveDatagrams(ctx context.Context, st stream, h streamHeader) {
+	target, err := s.resolver.dial(ctx, "udp", h.host, h.port)
 	if err != nil {
 		st.reset(dialCode(err))
 		return

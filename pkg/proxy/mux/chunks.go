@@ -2,7 +2,10 @@
 
 package mux
 
-import "sync"
+import (
+	"net"
+	"sync"
+)
 
 const (
 	// smallChunk is the size up to which a buffer is made to measure. Larger ones are all of maxPayload, and used again.
@@ -39,6 +42,8 @@ type chunk struct {
 	read int
 }
 
+func (c chunk) rest() []byte { return c.buf[c.read:] }
+
 func (c *chunks) append(data []byte) {
 	c.size += len(data)
 	for len(data) > 0 {
@@ -58,11 +63,17 @@ func (c *chunks) append(data []byte) {
 	}
 }
 
+// push appends a buffer that newChunk made.
+func (c *chunks) push(buf []byte) {
+	c.size += len(buf)
+	c.queue = append(c.queue, chunk{buf: buf})
+}
+
 func (c *chunks) read(p []byte) int {
 	var n int
 	for n < len(p) && c.size > 0 {
 		first := &c.queue[0]
-		copied := copy(p[n:], first.buf[first.read:])
+		copied := copy(p[n:], first.rest())
 		n += copied
 		first.read += copied
 		c.size -= copied
@@ -76,6 +87,28 @@ func (c *chunks) read(p []byte) int {
 		c.queue = nil
 	}
 	return n
+}
+
+// take returns the first buffers, at least one, if there is any, and as long as it isn't more than limit.
+func (c *chunks) take(limit int) (taken net.Buffers, size int) {
+	for len(c.queue) > 0 && (size == 0 || size+len(c.queue[0].rest()) <= limit) {
+		taken = append(taken, c.queue[0].rest())
+		size += len(c.queue[0].rest())
+		c.queue[0] = chunk{}
+		c.queue = c.queue[1:]
+	}
+	c.size -= size
+	if c.size == 0 {
+		c.queue = nil
+	}
+	return taken, size
+}
+
+// Free takes back what [Stream.Take] has returned.
+func Free(buffers net.Buffers) {
+	for _, b := range buffers {
+		freeChunk(b)
+	}
 }
 
 func (c *chunks) drop() {

@@ -64,10 +64,11 @@ func (l *lane) heard(sent uint64) {
 		return
 	}
 	if l.roundTrip == 0 {
-		l.roundTrip = took
+		l.roundTrip, l.nearest = took, took
 		return
 	}
 	l.roundTrip += (took - l.roundTrip) / 8
+	l.nearest = min(l.nearest, took)
 }
 
 func (s *Session) handleData(f *frame) error {

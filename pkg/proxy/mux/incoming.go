@@ -11,7 +11,7 @@ const (
 	// defaultRoundTrip is assumed as long as it isn't known.
 	defaultRoundTrip = 100 * time.Millisecond
 	// ackEvery is how much may arrive before it is acknowledged without waiting for a frame to travel with.
-	ackEvery = 64 << 10
+	ackEvery = 256 << 10
 )
 
 // incoming is the receiving half of a stream.
@@ -104,7 +104,7 @@ func (in *incoming) keepEarly(offset uint64, payload []byte) (kept int, err erro
 	if found || i > 0 && in.early[i-1].end() > offset || i < len(in.early) && in.early[i].offset < end {
 		return 0, breach("data from offset %d to %d over other data", offset, end)
 	}
-	in.early = slices.Insert(in.early, i, early{offset, slices.Clone(payload)})
+	in.early = slices.Insert(in.early, i, early{offset, append(newChunk(len(payload)), payload...)})
 	return len(payload) + earlyOverhead, nil
 }
 
@@ -112,7 +112,12 @@ func (in *incoming) keepEarly(offset uint64, payload []byte) (kept int, err erro
 func (in *incoming) takeEarly() (less int) {
 	var n int
 	for n < len(in.early) && in.early[n].offset == in.next {
-		in.append(in.early[n].data)
+		if e := in.early[n]; len(e.data) < queuedChunk { // a buffer of its own would cost more than it holds
+			in.append(e.data)
+		} else {
+			in.data.push(e.data)
+			in.next = e.end()
+		}
 		n++
 	}
 	in.early = slices.Delete(in.early, 0, n)
@@ -127,6 +132,7 @@ func (in *incoming) drop() int {
 	size := in.data.size
 	for _, e := range in.early {
 		size += len(e.data) + earlyOverhead
+		freeChunk(e.data)
 	}
 	in.data.drop()
 	in.early = nil

@@ -39,11 +39,14 @@ type lane struct {
 	bye       bool          // it has been told goodbye
 	inFlight  int           // bytes of streams that went out on it and are not acknowledged
 	roundTrip time.Duration // smoothed, 0 if not known
+	nearest   time.Duration // the least of them
 	ping      bool          // one is due
 	pongs     []uint64      // to be answered
 	began     time.Time     // what pings count from
 	farewells farewells
 	why       error // it was closed, if from here
+
+	pace pace // its writer's own
 }
 
 // Carry makes conn a lane of the session and serves it until it or the session ends, or ctx does; then it closes conn and
@@ -170,13 +173,14 @@ func (s *Session) write(l *lane) error {
 	for {
 		s.mu.Lock()
 		buf = s.collect(l, buf[:0])
-		bye := l.bye
+		bye, near := l.bye, s.isNear()
 		l.idle = len(buf) == 0
 		s.mu.Unlock()
 		if len(buf) > 0 {
 			if _, err := l.conn.Write(buf); err != nil {
 				return err
 			}
+			l.pace.wrote()
 			if bye {
 				s.saidBye()
 				return nil
@@ -187,6 +191,9 @@ func (s *Session) write(l *lane) error {
 		case <-l.wake:
 			// Others that are ready to run have more to send; it goes out in the same write.
 			runtime.Gosched()
+			if near {
+				l.pace.await(l.done)
+			}
 		case <-ping.C:
 			s.mu.Lock()
 			l.ping = true

@@ -93,7 +93,7 @@ func (s *Session) wake(id uint32) {
 	if len(s.lanes) == 0 {
 		return
 	}
-	if s.roundTrip() < nearBy {
+	if s.isNear() {
 		s.lanes[0].wakeUp() // if it is busy it will look by itself
 		return
 	}
@@ -139,13 +139,13 @@ func (s *Session) collect(l *lane, buf []byte) []byte {
 	buf = l.heartbeat(buf)
 	if s.expressOn(l) {
 		buf = s.collectReplies(l, buf)
-		buf = s.collectFrom(&s.out.express, l, buf)
+		buf, l.pace.frames = s.collectFrom(&s.out.express, l, buf)
 		if len(buf) > 0 || s.out.ackNow { // they travel with whatever goes
 			buf = s.collectAcks(l, buf)
 		}
 	}
 	if s.bulkOn(l) {
-		buf = s.collectFrom(&s.out.bulk, l, buf)
+		buf, _ = s.collectFrom(&s.out.bulk, l, buf)
 	}
 	if len(buf) > 0 {
 		s.shareRest()
@@ -202,8 +202,9 @@ func (s *Session) collectAcks(l *lane, buf []byte) []byte {
 	return buf
 }
 
-// collectFrom takes frames of the queue's streams in turn.
-func (s *Session) collectFrom(queue *[]*Stream, l *lane, buf []byte) []byte {
+// collectFrom takes frames of the queue's streams in turn, and returns how many.
+func (s *Session) collectFrom(queue *[]*Stream, l *lane, buf []byte) ([]byte, int) {
+	var frames int
 	for len(*queue) > 0 && len(buf) < batchSize {
 		st := (*queue)[0]
 		(*queue)[0] = nil
@@ -213,6 +214,7 @@ func (s *Session) collectFrom(queue *[]*Stream, l *lane, buf []byte) []byte {
 			continue
 		}
 		seg := st.sent.take(l)
+		frames++
 		f := frame{kind: kindData, stream: st.id, offset: seg.offset, payload: seg.data}
 		if seg.last {
 			f.kind = kindLast
@@ -223,13 +225,24 @@ func (s *Session) collectFrom(queue *[]*Stream, l *lane, buf []byte) []byte {
 	if len(*queue) == 0 {
 		*queue = nil
 	}
-	return buf
+	return buf, frames
 }
 
 // anyKept reports whether an end of data hasn't arrived yet.
 func (s *Session) anyKept() bool {
 	for _, st := range s.streams {
 		if len(st.sent.kept) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// isNear reports whether the other end is, by the least that a round trip has taken: work makes it look farther away. The
+// caller holds s.mu.
+func (s *Session) isNear() bool {
+	for _, l := range s.lanes {
+		if l.nearest > 0 && l.nearest < nearBy {
 			return true
 		}
 	}

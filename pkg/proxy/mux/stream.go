@@ -5,6 +5,7 @@ package mux
 import (
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"time"
 )
@@ -91,6 +92,41 @@ func (st *Stream) read(p []byte) (n int, deadline time.Time, err error) {
 		return 0, deadline, io.EOF
 	}
 	return 0, in.deadline, nil
+}
+
+// Take is like Read, but returns buffers that hold what there is, at most about limit bytes, for the caller to [Free].
+// Without anything to read it returns none.
+func (st *Stream) Take(limit int) (net.Buffers, error) {
+	s := st.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	in := &st.in
+	switch {
+	case st.err != nil:
+		return nil, st.err
+	case in.data.size == 0 && in.ended:
+		return nil, io.EOF
+	}
+	buffers, n := in.data.take(limit)
+	s.unread -= n
+	s.consumed(st, n)
+	return buffers, nil
+}
+
+// AwaitData returns once Read wouldn't wait.
+func (st *Stream) AwaitData() error {
+	for {
+		st.s.mu.Lock()
+		in := &st.in
+		ready, deadline, err := in.data.size > 0 || in.ended, in.deadline, st.err
+		st.s.mu.Unlock()
+		if ready || err != nil {
+			return err
+		}
+		if !st.awaitReadable(deadline) {
+			return os.ErrDeadlineExceeded
+		}
+	}
 }
 
 // awaitReadable waits until there may be something to read, or returns false when the deadline has passed.
