@@ -133,6 +133,15 @@ bench: target ## compare the tunnel with the direct way and with kubectl port-fo
 bench-quick: target ## the same in short, into .cluster/bench (5 minutes)
 	@$(bench) --quick --json $(state)/bench.json --out $(state)/bench
 
+.PHONY: bench-profile
+bench-profile: cluster-up build ## the same on a cable, with profiles of plugin and traffic-proxy, into .cluster/profile (2 minutes)
+	@mkdir -p $(state)/profile && rm -f $(state)/profile/*.pprof
+	@go build -tags profile -o $(state)/profile/ ./cmd/...
+	@$(cluster) image --name ghcr.io/kubectl-velo/traffic-proxy:profile -o $(state)/profile/traffic-proxy.tar --file $(state)/profile/traffic-proxy:/traffic-proxy
+	@$(cluster) load $(state)/profile/traffic-proxy.tar
+	@$(bench) --quick --rtt 0 --loss 0 --rounds 1 --duration 10s --transfer 512 --only kubectl,velo-forward@profile,velo-reverse@profile \
+		--plugin profile=$(state)/profile/kubectl-velo,ghcr.io/kubectl-velo/traffic-proxy:profile --profile $(state)/profile
+
 .PHONY: unit
 unit: ## run the unit tests, with the race detector
 	@CGO_ENABLED=1 go test -race ./...
@@ -142,11 +151,11 @@ unit: ## run the unit tests, with the race detector
 
 .PHONY: lint
 lint: ## run the linters
-	@for module in . examples/shop test/cluster test/bench test/e2e/pgclient; do (cd $$module && $(lint) run --build-tags e2e --config $(CURDIR)/.golangci.yml); done
+	@for module in . examples/shop test/cluster test/bench test/e2e/pgclient; do (cd $$module && $(lint) run --build-tags e2e,profile --config $(CURDIR)/.golangci.yml); done
 
 .PHONY: vet
 vet: ## vet for linux, darwin and windows
-	@for os in linux darwin windows; do echo "vet for $$os" && GOOS=$$os go vet ./... && GOOS=$$os go vet -C test/cluster . ./internal/...; done
+	@for os in linux darwin windows; do echo "vet for $$os" && GOOS=$$os go vet -tags profile ./... && GOOS=$$os go vet -C test/cluster . ./internal/...; done
 
 .PHONY: test
 test: ## run everything: unit tests, lint, vet, and the end-to-end tests on a cluster of its own

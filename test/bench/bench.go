@@ -106,7 +106,8 @@ func (o *options) newCommand() *cobra.Command {
 	flags.StringVar(&o.out, "out", "", "directory to write benchmarks.md and benchmarks.svg to")
 	flags.StringVar(&o.from, "from", "", "show what an earlier run has written with --json, and measure nothing")
 	flags.StringVar(&o.profile, "profile", "",
-		"directory to write to which processes used the processors, work by work, and profiles of the benchmark's own")
+		"directory to write to which processes used the processors, work by work, and profiles of the benchmark's own, "+
+			"and of builds of plugin and traffic-proxy with the tag profile")
 	flags.StringVar(&o.clusterNet, "cluster-net", "/run/velo-cluster/net", "network namespace of the cluster")
 	flags.Lookup("rtt").DefValue, flags.Lookup("loss").DefValue = "0,20,180", "0,1"
 	return cmd

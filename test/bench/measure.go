@@ -133,8 +133,11 @@ func (m *measurement) sample(
 		if _, err := l.Lap(); err != nil {
 			return r, err
 		}
-		end := m.profile.begin(p.name(), w.Name, o.Way.Name)
-		s, err := w.Do(ctx, o.From, o.Caller, p.sizes)
+		t := task{p.spec, w, o}
+		caller := o.Caller
+		caller.Held = m.profile.held(t)
+		end := m.profile.begin(ctx, t)
+		s, err := w.Do(ctx, o.From, caller, p.sizes)
 		if endErr := errors.Join(ctx.Err(), end()); endErr != nil {
 			return r, endErr
 		}

@@ -5,11 +5,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime/pprof"
 
+	"github.com/kubectl-velo/kubectl-velo/test/bench/internal/result"
 	"github.com/kubectl-velo/kubectl-velo/test/bench/internal/usage"
 )
 
@@ -19,11 +22,14 @@ const (
 	usageName       = "processors.md"
 )
 
-// A profile collects which processes used the processors.
-type profile struct{ file *os.File }
+// A profile collects which processes used the processors, and profiles of the programs that ways go through.
+type profile struct {
+	file     *os.File
+	programs *programProfiles
+}
 
 // newProfile begins one in a directory; without one it collects nothing.
-func newProfile(dir string) (*profile, error) {
+func newProfile(dir string, log io.Writer) (*profile, error) {
 	if dir == "" {
 		return &profile{}, nil
 	}
@@ -41,18 +47,32 @@ func newProfile(dir string) (*profile, error) {
 	if err != nil {
 		return nil, err
 	}
+	programs := &programProfiles{dir: dir, log: log, ordinary: map[string]bool{}}
 	_, err = fmt.Fprintf(file, "Seconds of processor time, in all and by process.\n\n"+
 		"| line | work | way | all | by process |\n|---|---|---|---|---|\n")
-	return &profile{file: file}, err
+	return &profile{file: file, programs: programs}, err
 }
 
-// begin returns what ends it.
-func (p *profile) begin(names ...string) (end func() error) {
+// begin begins with a work, and returns what ends it.
+func (p *profile) begin(ctx context.Context, t task) (end func() error) {
 	if p.file == nil {
 		return func() error { return nil }
 	}
+	stop := p.programs.startCPU(ctx, t)
 	before := usage.Take()
-	return func() error { return usage.Take().Since(before).Write(p.file, names...) }
+	return func() error {
+		used := usage.Take().Since(before)
+		stop()
+		return used.Write(p.file, result.LineName(t.spec.RTT, t.spec.Loss), t.work.Name, t.way.Way.Name)
+	}
+}
+
+// held returns what to call while a work holds connections, or nil.
+func (p *profile) held(t task) func(context.Context) {
+	if p.file == nil {
+		return nil
+	}
+	return func(ctx context.Context) { p.programs.heap(ctx, t) }
 }
 
 func (p *profile) close() error {

@@ -136,7 +136,7 @@ func (o *options) measure(
 	defer func() { err = errors.Join(err, c.Remove(context.WithoutCancel(ctx))) }()
 	addVersions(ctx, r.Machine.Versions, c.ServerVersion, o.plugins)
 
-	profile, err := newProfile(o.profile)
+	profile, err := newProfile(o.profile, log)
 	if err != nil {
 		return 0, err
 	}

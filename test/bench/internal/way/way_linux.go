@@ -126,7 +126,8 @@ type Opened struct {
 	Way       Way
 	From      *netns.Namespace // where the caller is
 	Caller    work.Caller
-	by        string // who is to answer
+	Programs  []Program // of ours, if there are any
+	by        string    // who is to answer
 	processes []*process
 }
 
@@ -167,6 +168,13 @@ func (o *Opened) wait(ctx context.Context) error {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// find finds the way's programs once they run.
+func (o *Opened) find(ctx context.Context, plugin *process, c *cluster.Cluster, before []string) (err error) {
+	o.Programs, err = programs(ctx, plugin, c, before)
+	o.Caller.Memory = memory(o.Programs)
+	return err
 }
 
 // Running tells whether all that the way needs still runs.
@@ -256,16 +264,16 @@ func (p Plugin) openForward(ctx context.Context, s Setup) (*Opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &Opened{
-		From: s.Laptop, Caller: work.Caller{Memory: memory(velo, s.Cluster, before)}, by: pod,
-		processes: []*process{velo},
-	}
+	o := &Opened{From: s.Laptop, by: pod, processes: []*process{velo}}
 	line, err := velo.says(ctx, Told)
 	if err != nil {
 		return nil, errors.Join(err, o.Close())
 	}
 	_, url, _ := strings.Cut(line, Told)
 	o.Caller.URL = strings.TrimSuffix(url, "/")
+	if err := o.find(ctx, velo, s.Cluster, before); err != nil {
+		return nil, errors.Join(err, o.Close())
+	}
 	return o, nil
 }
 
@@ -312,8 +320,10 @@ func (p Plugin) openReverse(ctx context.Context, s Setup, service string) (*Open
 		return nil, errors.Join(err, o.Close())
 	}
 	o.processes = append([]*process{velo}, o.processes...) // it ends first
-	o.Caller.Memory = memory(velo, s.Cluster, before)
 	if _, err := velo.says(ctx, " intercepted: "); err != nil {
+		return nil, errors.Join(err, o.Close())
+	}
+	if err := o.find(ctx, velo, s.Cluster, before); err != nil {
 		return nil, errors.Join(err, o.Close())
 	}
 	return o, nil

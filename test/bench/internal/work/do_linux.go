@@ -47,7 +47,7 @@ const settled = time.Second
 
 // idle measures how much memory connections take that do nothing, each.
 func idle(ctx context.Context, from *netns.Namespace, c Caller, load Load) (Sample, error) {
-	laptop, cluster, err := c.Memory(ctx)
+	laptop, cluster, err := c.Memory()
 	if err != nil {
 		return Sample{}, err
 	}
@@ -73,7 +73,10 @@ func idle(ctx context.Context, from *netns.Namespace, c Caller, load Load) (Samp
 	var laptopAfter, clusterAfter int64
 	if err == nil {
 		time.Sleep(settled)
-		laptopAfter, clusterAfter, err = c.Memory(ctx)
+		laptopAfter, clusterAfter, err = c.Memory()
+	}
+	if err == nil && c.Held != nil {
+		c.Held(ctx)
 	}
 	if err = errors.Join(err, stdin.Close(), cmd.Wait()); err != nil {
 		return Sample{}, fmt.Errorf("%w: %s", err, strings.TrimSpace(stderr.String()))

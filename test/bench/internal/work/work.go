@@ -25,7 +25,9 @@ type Caller struct {
 	URL  string // of the server's root, without a slash at its end
 	Host string // header, if it is another than the URL's
 	// Memory tells how many bytes the program on the laptop and the one in the cluster take; nil if there are none.
-	Memory func(context.Context) (laptop, cluster int64, err error)
+	Memory func() (laptop, cluster int64, err error)
+	// Held is called, if it is there, while connections are held that do nothing, after Memory.
+	Held func(context.Context)
 }
 
 // A Unit is what a figure counts.
