@@ -11,7 +11,7 @@ const (
 	// batchSize is about how much goes out in one write.
 	batchSize = 64 << 10
 	// crowdedFrom is how much may be on its way on a lane for it to be taken as quick.
-	crowdedFrom = 128 << 10
+	crowdedFrom = 16 << 10
 	// ackDelay is how long an acknowledgement may wait for something to travel with.
 	ackDelay = 20 * time.Millisecond
 	// nearBy is the round trip below which work, not waiting, takes the time: then few large writes are best, and all
