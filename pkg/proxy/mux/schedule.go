@@ -17,6 +17,9 @@ const (
 	// nearBy is the round trip below which work, not waiting, takes the time: then few large writes are best, and all
 	// that is small shares a lane. Farther away, streams are spread, so that a packet lost stops few of them.
 	nearBy = 5 * time.Millisecond
+	// aloneAfter is how long bulk waits for another lane than that of slot 0. After a cut they come back at about the same
+	// time, and what bulk put into the first one would hold up all that is small.
+	aloneAfter = 500 * time.Millisecond
 	// maxReplies bounds what is to be said about streams that are not known. Who causes more of it doesn't listen.
 	maxReplies = 1 << 15
 )
@@ -125,7 +128,9 @@ func (s *Session) wakeAll() {
 func (s *Session) expressOn(l *lane) bool { return l == s.lanes[0] || l.inFlight < crowdedFrom }
 
 // bulkOn reports whether bulk may take the lane.
-func (s *Session) bulkOn(l *lane) bool { return l != s.lanes[0] || len(s.lanes) == 1 }
+func (s *Session) bulkOn(l *lane) bool {
+	return l != s.lanes[0] || len(s.lanes) == 1 && (l.slot != 0 || time.Since(l.began) > aloneAfter)
+}
 
 // collect appends to buf what lane l is to write next. The caller holds s.mu.
 func (s *Session) collect(l *lane, buf []byte) []byte {
