@@ -27,7 +27,7 @@ type options struct {
 	only, work       []string
 	rtt, loss        []float64
 	rounds           int
-	duration         time.Duration
+	duration, limit  time.Duration
 	transfer         int64
 	rate             float64
 	seed             uint64
@@ -96,6 +96,7 @@ func (o *options) newCommand() *cobra.Command {
 	flags.IntVar(&o.rounds, "rounds", 3, "rounds, each of every work through every way")
 	flags.DurationVar(&o.duration, "duration", 10*time.Second, "how long wrk runs, in whole seconds")
 	flags.Int64Var(&o.transfer, "transfer", 200, "MiB of a transfer")
+	flags.DurationVar(&o.limit, "limit", 45*time.Second, "how long a transfer goes on at most; what has come until then counts")
 	flags.Float64Var(&o.rate, "rate", 0,
 		"bandwidth of an emulated line in Mbit/s each way, with a queue of 100 ms (default without limit)")
 	flags.Uint64Var(&o.seed, "seed", 1, "chooses which packets are lost")
@@ -197,13 +198,16 @@ func targeted(spec line.Spec) []string {
 
 func (o *options) sizes(cable, lossy bool) work.Sizes {
 	s := work.Sizes{
-		Wrk: o.duration, Transfer: o.transfer * mebi, Each: o.transfer * mebi, Limit: 45 * time.Second,
+		Wrk: o.duration, Transfer: o.transfer * mebi, Each: o.transfer * mebi, Limit: o.limit,
 		Probe: 5 * time.Second, Fresh: 15, Idle: 10000,
 	}
 	if !o.quick {
 		return s
 	}
-	s.Limit, s.Probe, s.Fresh, s.Idle = 10*time.Second, 1200*time.Millisecond, 3, 500
+	s.Probe, s.Fresh, s.Idle = 1200*time.Millisecond, 3, 500
+	if !o.changed("limit") {
+		s.Limit = 10 * time.Second
+	}
 	if !o.changed("duration") {
 		s.Wrk = 2 * time.Second
 		if lossy {
