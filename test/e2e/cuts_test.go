@@ -70,12 +70,14 @@ func TestAPIServerRestarts(t *testing.T) {
 	ways := [][]string{{"--kill"}, nil, {"--kill"}}
 	n := int64(len(ways))
 	r := newRelay(e)
-	d, c := e.converseForward(r, (n+1)*bytesPerRestart)
+	d, c := e.converseForward(r, (n+2)*bytesPerRestart)
 	began := r.sum()
 	for i, flags := range ways {
 		c.until(r.when(began+int64(i+1)*2*bytesPerRestart, func() {}))
 		p := e.program(append([]string{"velo-cluster", "restart", "apiserver"}, flags...)...)
-		c.until(p.ended)
+		for !p.hasEnded() { // which the transfer may do before, once the tunnel is back
+			c.once()
+		}
 		if p.err != nil {
 			t.Fatalf("restarting the API server: %v: %s", p.err, p.stderr.String())
 		}
@@ -85,6 +87,7 @@ func TestAPIServerRestarts(t *testing.T) {
 	t.Logf("restarts of the API server: %d", n)
 	d.done(0)
 	e.nothingStays()
+	e.recovered()
 }
 
 // deployCounted deploys PostgreSQL, if it can be had, the usual service, and an app that uses both.
@@ -269,6 +272,15 @@ type program struct {
 	stdout, stderr syncBuffer
 	ended          chan struct{}
 	err            error // after the end
+}
+
+func (p *program) hasEnded() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 func (e *env) program(command ...string) *program {

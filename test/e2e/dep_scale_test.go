@@ -14,6 +14,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
@@ -47,6 +48,10 @@ func TestManyDependencies(t *testing.T) {
 		environment = append(environment, corev1.EnvVar{Name: fmt.Sprintf("DEPENDENCY_%03d_URL", i), Value: "http://" + name + ":8080/"})
 	}
 	e.deployPeer("web", 1, nil, "--http=:8080")
+	e.endpointsOf(manyDependencies)
+	e.deployCaller()
+	e.served("http://dependency-000:8080/")
+	e.served(fmt.Sprintf("http://dependency-%03d:8080/", manyDependencies-1))
 	e.deployApp("few", environment[:fewDependencies]...)
 	e.deployApp("many", environment...)
 	few, many := make([]cost, 3), make([]cost, 3)
@@ -67,6 +72,28 @@ func TestManyDependencies(t *testing.T) {
 		t.Errorf("it is larger by %d bytes for each, more than %d", larger, largerBy)
 	}
 	e.nothingStays()
+}
+
+// endpointsOf waits until so many Services have a pod to lead to. Each is an object of its own, for which controllers may make
+// only so many requests in a second.
+func (e *env) endpointsOf(services int) {
+	e.Helper()
+	e.eventually("endpoints of all services", func() error {
+		endpoints, err := e.client.DiscoveryV1().EndpointSlices(e.namespace).List(e.Context(), metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		ready := make(map[string]bool)
+		for _, slice := range endpoints.Items {
+			if len(slice.Endpoints) > 0 && *slice.Endpoints[0].Conditions.Ready {
+				ready[slice.Labels[discoveryv1.LabelServiceName]] = true
+			}
+		}
+		if len(ready) < services {
+			return fmt.Errorf("only %d have", len(ready))
+		}
+		return nil
+	})
 }
 
 func median[T any, V int | time.Duration](all []T, of func(T) V) V {

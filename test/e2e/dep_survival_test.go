@@ -66,11 +66,7 @@ func TestRunSurvives(t *testing.T) {
 	works()
 	proxy := metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=traffic-proxy"}
 	for range times(t, 2) {
-		pods, err := e.client.CoreV1().Pods(e.namespace).List(t.Context(), proxy)
-		if err != nil || len(pods.Items) == 0 {
-			t.Fatalf("%v, %v", pods, err)
-		}
-		if err := e.removePod(pods.Items[0].Name, false); err != nil {
+		if err := e.removePod(e.proxyPod(), false); err != nil {
 			t.Fatal(err)
 		}
 		works()

@@ -14,6 +14,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // The API server and the kubelet are killed and start again, under load that needs neither. It isn't parallel: others
@@ -62,6 +63,20 @@ func TestControlPlaneRestarts(t *testing.T) {
 	v.interrupt()
 	e.sameService("web", was)
 	e.nothingLeft()
+	e.recovered()
+}
+
+// recovered waits until those who watch the API server have caught up with it after a restart: a new Service of the usual
+// pods has a name, endpoints and a way to them.
+func (e *env) recovered() {
+	e.Helper()
+	e.createServiceObject(&corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Name: "new"},
+		Spec: corev1.ServiceSpec{
+			Selector: map[string]string{"app": "web"}, Ports: []corev1.ServicePort{tcpPort("http", 80, intstr.FromString("http"))},
+		},
+	})
+	e.served("http://new/")
 }
 
 // startAlone starts a pod that runs peer and needs nobody to be told so.
