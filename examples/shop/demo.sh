@@ -29,12 +29,13 @@ die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 # run shows a command and runs it.
 run() { printf '$ %s\n' "$*"; "$@"; }
 
-# page asks for the website's page as JSON, the way any caller of the Service would, and keeps the answer.
+# page asks for the website's page as JSON, the way any caller of the Service would, and keeps the answer. It fails where
+# there is none, also in a condition, where bash doesn't leave a function at the first error.
 page() {
   if [ -n "${VELO_INGRESS:-}" ]; then
-    run curl --silent --show-error --fail --max-time 10 "$VELO_INGRESS/api" | tee "$work/page"
+    run curl --silent --show-error --fail --max-time 10 "$VELO_INGRESS/api" | tee "$work/page" || return
   else
-    run kubectl "${context[@]}" get --raw "/api/v1/namespaces/$namespace/services/website-container:http/proxy/api" | tee "$work/page"
+    run kubectl "${context[@]}" get --raw "/api/v1/namespaces/$namespace/services/website-container:http/proxy/api" | tee "$work/page" || return
   fi
   host=$(sed -n 's/.*"host":"\([^"]*\)".*/\1/p' "$work/page")
 }
