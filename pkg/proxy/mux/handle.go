@@ -9,7 +9,7 @@ import (
 )
 
 // maxPongs bounds the pings of one lane that wait for their answers.
-const maxPongs = 16
+const maxPongs = 2 * maxMarks
 
 // handle takes one frame. An error ends the lane it came on, and one that is ErrProtocol the session. The caller holds
 // s.mu.
@@ -34,6 +34,9 @@ func (s *Session) handle(l *lane, f *frame) error {
 		l.wakeUp()
 	case kindPong:
 		l.heard(f.offset)
+		if len(s.out.bulk) > 0 {
+			s.wakeForBulk()
+		}
 	case kindBye:
 		return s.handleBye()
 	}
@@ -59,8 +62,13 @@ func (s *Session) handleBye() error {
 // heard takes the answer to a ping.
 func (l *lane) heard(sent uint64) {
 	l.farewells.answered(sent)
-	took := time.Since(l.began) - time.Duration(sent) //nolint:gosec // what is not a clock of ours is not used
-	if took <= 0 || took > silence {
+	now := time.Now()
+	took := now.Sub(l.began) - time.Duration(sent) //nolint:gosec // what is not a clock of ours is not used
+	if took <= 0 {
+		return
+	}
+	l.load.answered(sent, took, now)
+	if took > silence {
 		return
 	}
 	if l.roundTrip == 0 {

@@ -44,6 +44,7 @@ type lane struct {
 	pongs     []uint64      // to be answered
 	began     time.Time     // what pings count from
 	farewells farewells
+	load      load
 	why       error // it was closed, if from here
 
 	pace pace // its writer's own
@@ -153,16 +154,21 @@ func (l *lane) wakeUp() {
 // heartbeat appends a ping that is due, and answers.
 func (l *lane) heartbeat(buf []byte) []byte {
 	if l.ping {
-		l.ping = false
-		now := uint64(time.Since(l.began)) //nolint:gosec // never negative
-		l.farewells.mark(now)
-		buf = (&frame{kind: kindPing, offset: now}).append(buf)
+		buf = l.appendPing(buf)
 	}
 	for _, pong := range l.pongs {
 		buf = (&frame{kind: kindPong, offset: pong}).append(buf)
 	}
 	l.pongs = l.pongs[:0]
 	return buf
+}
+
+func (l *lane) appendPing(buf []byte) []byte {
+	l.ping = false
+	now := uint64(time.Since(l.began)) //nolint:gosec // never negative
+	l.farewells.mark(now)
+	l.load.pinged(now)
+	return (&frame{kind: kindPing, offset: now}).append(buf)
 }
 
 // write writes what there is for the lane, until it is closed.

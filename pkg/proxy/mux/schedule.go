@@ -109,12 +109,16 @@ func (s *Session) wake(id uint32) {
 	}
 }
 
+// wakeForBulk has the lane that holds the least look for bulk.
 func (s *Session) wakeForBulk() {
+	var emptiest *lane
 	for _, l := range s.lanes {
-		if l.idle && s.bulkOn(l) {
-			l.wakeUp()
-			return
+		if l.idle && s.bulkOn(l) && (emptiest == nil || s.holds(l) < s.holds(emptiest)) {
+			emptiest = l
 		}
+	}
+	if emptiest != nil {
+		emptiest.wakeUp()
 	}
 }
 
@@ -129,7 +133,23 @@ func (s *Session) expressOn(l *lane) bool { return l == s.lanes[0] || l.inFlight
 
 // bulkOn reports whether bulk may take the lane.
 func (s *Session) bulkOn(l *lane) bool {
-	return l != s.lanes[0] || len(s.lanes) == 1 && (l.slot != 0 || time.Since(l.began) > aloneAfter)
+	if l == s.lanes[0] && (len(s.lanes) > 1 || l.slot == 0 && time.Since(l.began) <= aloneAfter) {
+		return false
+	}
+	return s.isNear() || s.holds(l) < 1
+}
+
+// leavesBulk reports whether a lane that holds less waits for bulk.
+func (s *Session) leavesBulk(l *lane) bool {
+	if s.isNear() {
+		return false
+	}
+	for _, other := range s.lanes {
+		if other.idle && s.bulkOn(other) && s.holds(other) < s.holds(l) {
+			return true
+		}
+	}
+	return false
 }
 
 // collect appends to buf what lane l is to write next. The caller holds s.mu.
@@ -149,12 +169,17 @@ func (s *Session) collect(l *lane, buf []byte) []byte {
 			buf = s.collectAcks(l, buf)
 		}
 	}
-	if s.bulkOn(l) {
+	if s.bulkOn(l) && !s.leavesBulk(l) {
 		buf, _ = s.collectFrom(&s.out.bulk, l, buf)
 	}
+	if len(buf) > 0 && !s.isNear() {
+		buf = s.askWhatArrived(l, buf)
+	}
+	s.shareRest()
 	if len(buf) > 0 {
-		s.shareRest()
-	} else if s.closing && (s.overdue || s.unacked == 0 && !s.anyKept()) {
+		return buf
+	}
+	if s.closing && (s.overdue || s.unacked == 0 && !s.anyKept()) {
 		l.bye = true
 		buf = (&frame{kind: kindBye}).append(buf)
 	}

@@ -5,7 +5,7 @@ package mux
 import "slices"
 
 // bulkFrom is how much of a stream must be on its way for it to count as bulk.
-const bulkFrom = 64 << 10
+const bulkFrom = 16 << 10
 
 // sending is the sending half of a stream.
 type sending struct {
@@ -123,6 +123,7 @@ func (o *sending) take(l *lane) *segment {
 	}
 	seg.sent, seg.lane = true, l
 	l.inFlight += len(seg.data)
+	l.load.given += len(seg.data)
 	return seg
 }
 

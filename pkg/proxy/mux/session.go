@@ -43,6 +43,8 @@ type limits struct {
 	// window is how much of a stream may be sent before the other end has answered; it grows up to maxWindow, while
 	// all windows together have grown by no more than growth.
 	window, maxWindow, growth int
+	// lane is how much of streams a lane far away may hold that hasn't arrived, before it is known what it can deliver.
+	lane int
 	// unread is how much all streams together may hold that nobody has read. The stream that goes beyond it is reset.
 	unread int
 	// unacked is how much all streams together may hold that the other end hasn't acknowledged; from there on each stream
@@ -56,6 +58,7 @@ func usualLimits() limits {
 		window:       64 << 10,
 		maxWindow:    16 << 20,
 		growth:       32 << 20,
+		lane:         256 << 10,
 		unread:       96 << 20,
 		unacked:      32 << 20,
 		leastUnacked: 8 << 10,

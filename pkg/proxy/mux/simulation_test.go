@@ -60,6 +60,7 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 	if sim.below(2) == 0 {
 		small.window, small.maxWindow, small.growth = 1<<10+sim.below(8<<10), 64<<10, 128<<10
 		small.unacked, small.leastUnacked = 16<<10, 1<<10
+		small.lane = 1 << 10
 	}
 	for i := range sim.ends {
 		sim.ends[i] = New(Config{First: i == 0, Grace: time.Minute, limits: &small})
