@@ -28,12 +28,11 @@ type report struct {
 }
 
 // newReport colours its lines if w is a terminal and NO_COLOR (https://no-color.org) isn't set.
-func newReport(w io.Writer) *report {
-	r := &report{w: w}
-	if f, ok := w.(*os.File); ok {
-		r.colour = os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(f.Fd()))
-	}
-	return r
+func newReport(w io.Writer) *report { return &report{w: w, colour: takesColour(w)} }
+
+func takesColour(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(f.Fd()))
 }
 
 // SGR colour codes of ECMA-48.
@@ -52,25 +51,37 @@ func (r *report) fails(format string, args ...any)  { r.line(red, "✗", format,
 
 // warnsOnce warns of something that was not warned of before.
 func (r *report) warnsOnce(format string, args ...any) {
-	said := fmt.Sprintf(format, args...)
+	if said := fmt.Sprintf(format, args...); r.isNew(said) {
+		r.warns("%s", said)
+	}
+}
+
+// beginsOnce says of something that it begins, unless it was said before.
+func (r *report) beginsOnce(format string, args ...any) {
+	if said := fmt.Sprintf(format, args...); r.isNew(said) {
+		r.begins("%s", said)
+	}
+}
+
+func (r *report) isNew(said string) bool {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	told := r.once[said]
 	if r.once == nil {
 		r.once = make(map[string]bool)
 	}
 	r.once[said] = true
-	r.mu.Unlock()
-	if !told {
-		r.warns("%s", said)
-	}
+	return !told
 }
 
 func (r *report) line(colour, sign, format string, args []any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.colour {
-		sign = "\x1b[" + colour + "m" + sign + "\x1b[0m"
+		sign = inColour(colour, sign)
 	}
 	// Nobody is left to tell when stderr is gone.
 	_, _ = fmt.Fprintf(r.w, sign+" "+format+"\n", args...)
 }
+
+func inColour(colour, text string) string { return "\x1b[" + colour + "m" + text + "\x1b[0m" }

@@ -63,6 +63,7 @@ func NewCommand(interrupts *Interrupts, streams genericiooptions.IOStreams) *cob
 		newRunCommand(kubeconfig, interrupts, streams),
 		newEnvCommand(kubeconfig, streams),
 		newDepsCommand(kubeconfig, streams),
+		newVerifyCommand(kubeconfig, streams),
 		newStatusCommand(kubeconfig, streams),
 		newRestoreCommand(kubeconfig, streams),
 		newRBACCommand(kubeconfig, streams),
