@@ -220,7 +220,7 @@ func newRelayCommand() *cobra.Command {
 }
 
 func newIngressCommand() *cobra.Command {
-	c := &ingress.Controller{Port: 80, Address: "127.0.0.1", Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+	c := &ingress.Controller{Ports: ingress.Ports{HTTP: 80, HTTPS: 443}, Address: "127.0.0.1", Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 	cmd := &cobra.Command{
 		Use: "ingress", Short: "Configure nginx from the cluster's Ingresses", Hidden: true,
 		Args: args(cobra.NoArgs),

@@ -47,15 +47,16 @@ const (
 	nodeName = "velo"
 
 	// The cluster's addresses mean something only inside its own network namespace.
-	nodeIP      = "172.18.0.2"
-	nodeCIDR    = "172.18.0.2/16"
-	nodeGateway = "172.18.0.1"
-	podCIDR     = "10.244.0.0/16"
-	serviceCIDR = "10.96.0.0/16"
-	serviceIP   = "10.96.0.1" // of the Service kubernetes, the first of the range
-	dnsIP       = "10.96.0.10"
-	apiPort     = 6443
-	ingressPort = 80
+	nodeIP         = "172.18.0.2"
+	nodeCIDR       = "172.18.0.2/16"
+	nodeGateway    = "172.18.0.1"
+	podCIDR        = "10.244.0.0/16"
+	serviceCIDR    = "10.96.0.0/16"
+	serviceIP      = "10.96.0.1" // of the Service kubernetes, the first of the range
+	dnsIP          = "10.96.0.10"
+	apiPort        = 6443
+	ingressPort    = 80
+	ingressTLSPort = 443
 
 	// Preferred loopback ports on the laptop's side, below the range that outgoing connections take theirs from.
 	laptopAPIPort     = 16443

@@ -230,7 +230,9 @@ func (u *upRun) prepare(ctx context.Context, laptopAPI string) error {
 		makeCgroups,
 		func() error { return u.writeCredentials(laptopAPI) },
 		writeConfigs,
-		func() error { return ingress.Prepare(runPath("nginx"), ingressPort) },
+		func() error {
+			return ingress.Prepare(runPath("nginx"), ingress.Ports{HTTP: ingressPort, HTTPS: ingressTLSPort})
+		},
 	} {
 		if err := step(); err != nil {
 			return err

@@ -29,7 +29,7 @@ const retryAfter = 5 * time.Second
 type Controller struct {
 	Kubeconfig string
 	Dir        string // nginx's directory, see Prepare
-	Port       int
+	Ports      Ports
 	Address    string // what an Ingress's status gives as its address
 	Log        *slog.Logger
 }
@@ -45,7 +45,8 @@ func (c *Controller) Run(ctx context.Context) error {
 		return err
 	}
 	factory := informers.NewSharedInformerFactory(client, 0)
-	ingresses, services := factory.Networking().V1().Ingresses(), factory.Core().V1().Services()
+	ingresses := factory.Networking().V1().Ingresses()
+	services, secrets := factory.Core().V1().Services(), factory.Core().V1().Secrets()
 
 	changed := make(chan struct{}, 1) // many changes are one reason to look
 	notify := func() {
@@ -54,7 +55,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		default:
 		}
 	}
-	for _, informer := range []cache.SharedIndexInformer{ingresses.Informer(), services.Informer()} {
+	for _, informer := range []cache.SharedIndexInformer{ingresses.Informer(), services.Informer(), secrets.Informer()} {
 		_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 			AddFunc:    func(any) { notify() },
 			UpdateFunc: func(any, any) { notify() },
@@ -72,14 +73,16 @@ func (c *Controller) Run(ctx context.Context) error {
 		}
 	}
 
-	find := func(namespace, name string) *corev1.Service {
-		svc, err := services.Lister().Services(namespace).Get(name)
-		if err != nil { // only ever that there is none
-			return nil
-		}
-		return svc
+	// Listers fail only ever because there is none.
+	service := func(namespace, name string) *corev1.Service {
+		found, _ := services.Lister().Services(namespace).Get(name)
+		return found
 	}
-	server := nginx{dir: c.Dir, port: c.Port}
+	secret := func(namespace, name string) *corev1.Secret {
+		found, _ := secrets.Lister().Secrets(namespace).Get(name)
+		return found
+	}
+	server := nginx{dir: c.Dir, ports: c.Ports}
 	var current string
 	notify()
 	for generation := 1; ; generation++ {
@@ -92,8 +95,8 @@ func (c *Controller) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		want := routes(all, find)
-		// Most changes of Services change nothing here.
+		want := routes(all, service, secret)
+		// Most changes of Services and Secrets change nothing here.
 		if same := fmt.Sprint(want); same != current {
 			if err := server.load(ctx, strconv.Itoa(generation), want); err != nil {
 				c.Log.Error("loading configuration", "error", err)

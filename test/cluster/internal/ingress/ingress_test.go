@@ -68,6 +68,8 @@ func find(namespace, name string) *corev1.Service {
 	}}}
 }
 
+func noSecret(_, _ string) *corev1.Secret { return nil }
+
 func TestRoutes(t *testing.T) {
 	other := "traefik"
 	foreign := ingress("foreign", 0, "/ cart:80")
@@ -125,7 +127,7 @@ func TestRoutes(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var got []string
-			for _, s := range routes(tt.ingresses, find) {
+			for _, s := range routes(tt.ingresses, find, noSecret) {
 				line := s.Host + ":"
 				if s.Host == "" {
 					line = "*:"
@@ -166,8 +168,8 @@ func TestNginx(t *testing.T) {
 	if err := os.Chmod(dir, 0o755); err != nil { // its workers are not root
 		t.Fatal(err)
 	}
-	port := freePort(t)
-	if err := Prepare(dir, port); err != nil {
+	ports := Ports{freePort(t), freePort(t)}
+	if err := Prepare(dir, ports); err != nil {
 		t.Fatal(err)
 	}
 	command := Command(program, dir)
@@ -185,11 +187,11 @@ func TestNginx(t *testing.T) {
 		}
 	}()
 
-	n := nginx{dir: dir, port: port}
+	n := nginx{dir: dir, ports: ports}
 	waitFor(t, func() bool { g, err := n.generation(t.Context()); return err == nil && g == "none" })
 	get := func(host, path string, body io.Reader) (int, string) {
 		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, fmt.Sprintf("http://127.0.0.1:%d%s", port, path), body)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, fmt.Sprintf("http://127.0.0.1:%d%s", ports.HTTP, path), body)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -237,6 +239,22 @@ func TestNginx(t *testing.T) {
 	const large = 4 << 20 // more than nginx takes unless told
 	if status, body := get("any", "/cart", strings.NewReader(strings.Repeat("x", large))); status != 200 || !strings.HasSuffix(body, fmt.Sprint(large)) {
 		t.Errorf("large body: %d %q", status, body)
+	}
+
+	ofShop := selfSignedFor(t, "www.shop.example")
+	servers[2].Certificate = ofShop
+	if err := n.load(t.Context(), "tls", servers); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ host, certified, body string }{
+		{"www.shop.example", "www.shop.example", ""},
+		{"a.shop.example", fallbackHost, "a.shop.example /cart https 0"},
+		{"any", fallbackHost, "any /cart https 0"},
+	} {
+		certified, body := getTLS(t, ports.HTTPS, tt.host, "/cart")
+		if certified != tt.certified || tt.body != "" && body != tt.body {
+			t.Errorf("https://%s/cart: certificate of %s, %q; want %s, %q", tt.host, certified, body, tt.certified, tt.body)
+		}
 	}
 
 	// One that nginx refuses must not take the good one out of force.

@@ -20,9 +20,12 @@ const loadTimeout = 10 * time.Second
 
 // nginx is the running server as far as its directory tells.
 type nginx struct {
-	dir  string
-	port int
+	dir   string
+	ports Ports
 }
+
+// Ports are where nginx listens: without TLS, and with it.
+type Ports struct{ HTTP, HTTPS int }
 
 func (n nginx) config() string { return filepath.Join(n.dir, "nginx.conf") }
 
@@ -31,13 +34,20 @@ func Command(program, dir string) []string {
 	return []string{"sh", "-c", `ulimit -n "$(ulimit -H -n)"; exec "$0" "$@"`, program, "-e", "stderr", "-p", dir, "-c", nginx{dir: dir}.config()}
 }
 
-// Prepare writes the configuration that nginx starts with: every request is answered with 404.
-func Prepare(dir string, port int) error {
-	conf, err := render(dir, "none", port, routes(nil, nil))
+// Prepare writes what nginx starts with: a configuration by which every request is answered with 404, and a certificate.
+func Prepare(dir string, ports Ports) error {
+	conf, err := render(dir, "none", ports, routes(nil, nil, nil))
+	if err != nil {
+		return err
+	}
+	fallback, err := selfSigned(fallbackHost)
 	if err != nil {
 		return err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(certificate("").File(dir), []byte(fallback), 0o600); err != nil {
 		return err
 	}
 	return os.WriteFile(nginx{dir: dir}.config(), conf, 0o644)
@@ -47,9 +57,17 @@ func Prepare(dir string, port int) error {
 func (n nginx) load(ctx context.Context, generation string, servers []server) error {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
-	conf, err := render(n.dir, generation, n.port, servers)
+	conf, err := render(n.dir, generation, n.ports, servers)
 	if err != nil {
 		return err
+	}
+	for _, s := range servers {
+		if s.Certificate == "" {
+			continue
+		}
+		if err := os.WriteFile(s.Certificate.File(n.dir), []byte(s.Certificate), 0o600); err != nil {
+			return err
+		}
 	}
 	candidate := n.config() + ".new"
 	if err := os.WriteFile(candidate, conf, 0o644); err != nil {

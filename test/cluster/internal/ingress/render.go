@@ -20,10 +20,10 @@ var configuration = template.Must(template.New("nginx.conf").Funcs(template.Func
 }).Parse(source))
 
 // render writes nginx's configuration. Dir is where it keeps its files, generation what tells this one from others.
-func render(dir, generation string, port int, servers []server) ([]byte, error) {
+func render(dir, generation string, ports Ports, servers []server) ([]byte, error) {
 	var out bytes.Buffer
 	err := configuration.Execute(&out, map[string]any{
-		"Dir": dir, "Generation": generation, "Port": port, "Servers": servers,
+		"Dir": dir, "Generation": generation, "Ports": ports, "Servers": servers,
 	})
 	return out.Bytes(), err
 }

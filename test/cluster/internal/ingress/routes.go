@@ -2,7 +2,7 @@
 
 // Package ingress is the cluster's Ingress: it turns Ingress objects into a configuration of nginx and has nginx load
 // it. It routes by host and path to the Service's ClusterIP, not to its endpoints, and makes a connection per request,
-// so that whatever a Service is switched to receives the next request. TLS is not served.
+// so that whatever a Service is switched to receives the next request. On a port of its own it answers the same with TLS.
 package ingress
 
 import (
@@ -22,8 +22,9 @@ const Class = "nginx"
 
 // A server is what one host answers; host "" is every host that no other names.
 type server struct {
-	Host      string
-	Locations []location
+	Host        string
+	Certificate certificate
+	Locations   []location
 }
 
 // A location sends the requests below a path to a Service.
@@ -35,16 +36,18 @@ type location struct {
 	Target  string // address:port, or "" if the Service has none
 }
 
-// A lookup finds a Service, or nil.
-type lookup func(namespace, name string) *corev1.Service
+// A lookup finds an object, or nil.
+type lookup[T any] func(namespace, name string) *T
 
-// routes works out who answers what. Where two Ingresses claim the same path of the same host, the older has it.
-func routes(ingresses []*networkingv1.Ingress, services lookup) []server {
+// routes works out who answers what. Where two Ingresses claim the same path of the same host, the older has it; so it is
+// with the host's certificate.
+func routes(ingresses []*networkingv1.Ingress, services lookup[corev1.Service], secrets lookup[corev1.Secret]) []server {
 	ingresses = slices.SortedFunc(slices.Values(ingresses), func(a, b *networkingv1.Ingress) int {
 		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time),
 			cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 	hosts := map[string][]location{"": nil}
+	certificates := map[string]certificate{}
 	var defaults []location
 	for _, ing := range ingresses {
 		if !served(ing) {
@@ -54,6 +57,7 @@ func routes(ingresses []*networkingv1.Ingress, services lookup) []server {
 			if rule.HTTP == nil {
 				continue
 			}
+			certificates[rule.Host] = cmp.Or(certificates[rule.Host], certificateOf(ing, rule.Host, secrets))
 			for _, path := range rule.HTTP.Paths {
 				hosts[rule.Host] = append(hosts[rule.Host], locations(path, ing.Namespace, services)...)
 			}
@@ -70,7 +74,7 @@ func routes(ingresses []*networkingv1.Ingress, services lookup) []server {
 		if host != "" {
 			own = append(own, hosts[""]...)
 		}
-		servers = append(servers, server{host, firstOfEach(own)})
+		servers = append(servers, server{host, certificates[host], firstOfEach(own)})
 	}
 	slices.SortFunc(servers, func(a, b server) int { return cmp.Compare(a.Host, b.Host) })
 	return servers
@@ -87,7 +91,7 @@ func served(ing *networkingv1.Ingress) bool {
 
 // locations says in nginx's terms what a path means in an Ingress. A prefix there counts whole elements: /shop is for
 // /shop and /shop/cart, not for /shopping; nginx compares characters, so it takes two.
-func locations(path networkingv1.HTTPIngressPath, namespace string, services lookup) []location {
+func locations(path networkingv1.HTTPIngressPath, namespace string, services lookup[corev1.Service]) []location {
 	p := cmp.Or(path.Path, "/")
 	if path.PathType != nil && *path.PathType == networkingv1.PathTypeExact {
 		return []location{backend(location{Path: p, Exact: true}, &path.Backend, namespace, services)}
@@ -101,7 +105,7 @@ func locations(path networkingv1.HTTPIngressPath, namespace string, services loo
 }
 
 // backend completes a location with where the backend is.
-func backend(l location, b *networkingv1.IngressBackend, namespace string, services lookup) location {
+func backend(l location, b *networkingv1.IngressBackend, namespace string, services lookup[corev1.Service]) location {
 	if b.Service == nil { // a resource, of which we serve no kind
 		l.Service = namespace + "/?"
 		return l
