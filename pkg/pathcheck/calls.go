@@ -190,10 +190,10 @@ func ownAnswer(response *http.Response, body []byte) error {
 		return nil
 	}
 	var status metav1.Status
-	if json.Unmarshal(body, &status) != nil || status.Kind != "Status" || status.APIVersion != "v1" {
-		return nil
+	if err := json.Unmarshal(body, &status); err == nil && status.Kind == "Status" && status.APIVersion == "v1" {
+		return &apierrors.StatusError{ErrStatus: status}
 	}
-	return &apierrors.StatusError{ErrStatus: status}
+	return nil
 }
 
 // proxyFault says what the API server's error is about. All that it tells is a text, with that of its own error in it.

@@ -256,9 +256,9 @@ func (w *walk) fromGateway(ctx context.Context, out *route, r *httpRoute, parent
 func programmed(object Object, g *gateway) Hop {
 	hop := Hop{Object: object, Check: CheckAddress, State: OK}
 	hop.Hint = "see '" + object.kubectl("describe") + "'"
-	var all []string
-	for _, address := range g.Status.Addresses {
-		all = append(all, address.Value)
+	all := make([]string, len(g.Status.Addresses))
+	for i, address := range g.Status.Addresses {
+		all[i] = address.Value
 	}
 	for _, c := range g.Status.Conditions {
 		if (c.Type == "Accepted" || c.Type == "Programmed") && c.Status == metav1.ConditionFalse {

@@ -85,7 +85,10 @@ func TestHTTPRoute(t *testing.T) {
 		},
 		{
 			name: "taken up by nobody", state: Warning,
-			route: func(s string) string { return s[:strings.Index(s, "status:")] },
+			route: func(s string) string {
+				before, _, _ := strings.Cut(s, "status:")
+				return before
+			},
 		},
 		{
 			name: "no Gateway", state: Broken, gateway: func(string) string { return "" },

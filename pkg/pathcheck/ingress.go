@@ -44,8 +44,9 @@ func (r rule) takes(path string) bool {
 	case networkingv1.PathTypePrefix:
 		prefix := strings.TrimRight(r.path, "/")
 		return path == prefix || strings.HasPrefix(path, prefix+"/")
+	default:
+		return strings.HasPrefix(path, r.plainPath())
 	}
-	return strings.HasPrefix(path, r.plainPath())
 }
 
 // plainPath is the rule's path without what may be a regular expression.
@@ -245,9 +246,9 @@ func (w *walk) class(ctx context.Context, ingress *networkingv1.Ingress) Hop {
 // addressed looks for the address that a controller publishes with the Ingress it serves.
 func addressed(ingress *networkingv1.Ingress) Hop {
 	hop := Hop{Object: Object{KindIngress, ingress.Namespace, ingress.Name}, Check: CheckAddress, State: OK}
-	var all []string
-	for _, at := range ingress.Status.LoadBalancer.Ingress {
-		all = append(all, cmp.Or(at.Hostname, at.IP))
+	all := make([]string, len(ingress.Status.LoadBalancer.Ingress))
+	for i, at := range ingress.Status.LoadBalancer.Ingress {
+		all[i] = cmp.Or(at.Hostname, at.IP)
 	}
 	if len(all) == 0 {
 		hop.State, hop.Message = Warning, "no controller has published an address for it: none may have taken it up"
@@ -261,9 +262,9 @@ func addressed(ingress *networkingv1.Ingress) Hop {
 // claimed looks for an older Ingress that takes the same requests.
 func claimed(ingress *networkingv1.Ingress, rules []rule, others siblings) Hop {
 	hop := Hop{Object: Object{KindIngress, ingress.Namespace, ingress.Name}, Check: CheckHost, State: OK}
-	var titles []string
-	for _, r := range rules {
-		titles = append(titles, r.String())
+	titles := make([]string, len(rules))
+	for i, r := range rules {
+		titles[i] = r.String()
 	}
 	hop.Message = "takes " + strings.Join(titles, ", ")
 	if others.err != nil {
@@ -277,15 +278,15 @@ func claimed(ingress *networkingv1.Ingress, rules []rule, others siblings) Hop {
 			continue
 		}
 		for _, l := range backendsOf(other) {
-			for _, r := range l.rules {
-				if slices.Contains(rules, r) {
-					hop.State = Warning
-					first := Object{KindIngress, other.Namespace, other.Name}
-					hop.Message = fmt.Sprintf("%s is also taken by %s, which is older and comes first", r, first)
-					hop.Hint = "see '" + first.kubectl("describe") + "'"
-					return hop
-				}
+			at := slices.IndexFunc(l.rules, func(r rule) bool { return slices.Contains(rules, r) })
+			if at < 0 {
+				continue
 			}
+			first := Object{KindIngress, other.Namespace, other.Name}
+			hop.State = Warning
+			hop.Message = fmt.Sprintf("%s is also taken by %s, which is older and comes first", l.rules[at], first)
+			hop.Hint = "see '" + first.kubectl("describe") + "'"
+			return hop
 		}
 	}
 	return hop

@@ -171,7 +171,8 @@ func TestLiveCauses(t *testing.T) {
 			answers: answers{front: ok}, states: "ok unknown",
 		},
 	}
-	for _, tt := range tests {
+	for i := range tests {
+		tt := &tests[i]
 		t.Run(tt.name, func(t *testing.T) {
 			s := newShop(t)
 			if tt.make != nil {

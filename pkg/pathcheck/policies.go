@@ -87,7 +87,7 @@ type peerFunc func(peer networkingv1.NetworkPolicyPeer, namespace string) verdic
 // admits asks all policies for every pod that they isolate. A pod is open if any rule of any of its policies admits the
 // caller. The verdict is that for the pods on the whole: some that are closed leave a doubt.
 func (t *tail) admits(peer peerFunc) verdict {
-	var verdicts []verdict
+	verdicts := make([]verdict, len(t.backend.pods))
 	for i := range t.backend.pods {
 		pod := &t.backend.pods[i]
 		isolated, best := false, no
@@ -104,7 +104,7 @@ func (t *tail) admits(peer peerFunc) verdict {
 		if !isolated {
 			best = yes
 		}
-		verdicts = append(verdicts, best)
+		verdicts[i] = best
 	}
 	switch {
 	case len(verdicts) == 0:
