@@ -51,8 +51,8 @@ type production struct {
 	from *env
 }
 
-func (p *production) within(t *testing.T) *production {
-	return &production{p.env.within(t), p.from.within(t)}
+func (e *production) within(t *testing.T) *production {
+	return &production{e.env.within(t), e.from.within(t)}
 }
 
 // besideIngress returns an environment whose plugin runs where the cluster's Ingress can be reached. On other clusters than
@@ -107,8 +107,10 @@ func (e *production) breaks(target, cause string) (hint string) {
 		if code != 1 || check.State != "broken" {
 			return fmt.Errorf("exit code %d, %+v", code, check)
 		}
+		named := false
 		for _, path := range check.Items {
 			for _, found := range path.Causes {
+				named = true
 				if !strings.Contains(found, cause) {
 					return fmt.Errorf("it says %q", found)
 				}
@@ -118,6 +120,9 @@ func (e *production) breaks(target, cause string) (hint string) {
 					}
 				}
 			}
+		}
+		if !named {
+			return fmt.Errorf("no cause is named: %+v", check)
 		}
 		return nil
 	})
@@ -335,24 +340,12 @@ func (e *env) breaksNothing() {
 	e.Errorf("no warning of the intercept: %+v", check)
 }
 
-// Certificates. The Ingress is of a class that no controller serves: that of the test cluster serves no TLS.
+// Certificates, as they are in the Secret and as the Ingress shows them.
 func TestVerifyCertificates(t *testing.T) {
 	t.Parallel()
-	own := newEnv(t, nil)
-	e := &production{own, own}
-	e.createService("web", tcpPort("http", 80, intstr.FromString("http")))
-	e.deployPeer("web", 1, []corev1.ContainerPort{{Name: "http", ContainerPort: 8080}}, "--http=:8080")
-	class := e.namespace
-	_, err := e.client.NetworkingV1().IngressClasses().Create(t.Context(), &networkingv1.IngressClass{
-		ObjectMeta: metav1.ObjectMeta{Name: class}, Spec: networkingv1.IngressClassSpec{Controller: "example.com/none"},
-	}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _, _ = e.kubectlAfter("delete", "ingressclass", class) })
-	e.createIngress("shop.test", "web", networkingv1.ServiceBackendPort{Number: 80})
-	e.mustKubectl("patch", "ingress/web", "-p",
-		fmt.Sprintf(`{"spec":{"ingressClassName":%q,"tls":[{"hosts":["shop.test"],"secretName":"web-tls"}]}}`, class))
+	e := newFront(t)
+	host := e.namespace + ".test"
+	e.mustKubectl("patch", "ingress/web", "-p", fmt.Sprintf(`{"spec":{"tls":[{"hosts":[%q],"secretName":"web-tls"}]}}`, host))
 	now := time.Now()
 	tests := []struct {
 		name        string
@@ -360,9 +353,9 @@ func TestVerifyCertificates(t *testing.T) {
 		host        string
 		cause       string
 	}{
-		{name: "missing", cause: fmt.Sprintf("secret %s/web-tls, where the certificate for shop.test should be, doesn't exist", e.namespace)},
-		{"expired", now.AddDate(-1, 0, 0), now.AddDate(0, 0, -1), "shop.test", "expired on " + now.AddDate(0, 0, -1).UTC().Format(time.DateOnly)},
-		{"for another host", now, now.AddDate(1, 0, 0), "other.test", "is for other.test, not for shop.test"},
+		{name: "missing", cause: fmt.Sprintf("secret %s/web-tls, where the certificate for %s should be, doesn't exist", e.namespace, host)},
+		{"expired", now.AddDate(-1, 0, 0), now.AddDate(0, 0, -1), host, "expired on " + now.AddDate(0, 0, -1).UTC().Format(time.DateOnly)},
+		{"for another host", now, now.AddDate(1, 0, 0), "other.test", "is for other.test, not for " + host},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -371,9 +364,9 @@ func TestVerifyCertificates(t *testing.T) {
 				sub.putCertificate(tt.from, tt.until, tt.host)
 			}
 			sub.breaks("ingress/web", tt.cause)
-			sub.putCertificate(now, now.AddDate(1, 0, 0), "shop.test")
-			// Nobody has given the Ingress an address: whether the certificate is shown can't be known.
-			sub.heals("ingress/web", "unknown")
+			sub.putCertificate(now, now.AddDate(1, 0, 0), host)
+			sub.heals("ingress/web", "ok")
+			sub.heals("svc/web", "ok")
 			sub.mustKubectl("delete", "secret/web-tls")
 		})
 	}
