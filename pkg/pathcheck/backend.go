@@ -10,9 +10,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/kubectl-velo/kubectl-velo/pkg/networkpolicy"
 )
 
 type backendKey struct{ namespace, name string }
@@ -34,7 +35,7 @@ type backend struct {
 	// slicesErr says why they can't be listed.
 	slicesErr error
 	// policies are those that are for its pods; policiesErr says why they can't be listed.
-	policies    []networkingv1.NetworkPolicy
+	policies    networkpolicy.Policies
 	policiesErr error
 	tails       map[string]*tail
 }
