@@ -4,6 +4,7 @@ package pathcheck
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -31,6 +32,10 @@ func (w *walk) judgeFront(c *call, to *tail) Hop {
 		hop.State, hop.Message = Unknown, fmt.Sprintf("%s: it can't be reached from here: %v", title, a.err)
 	case refused:
 		hop.Message = title + ": the connection is refused"
+		if isLoopback(c.address) {
+			// Clusters on somebody's own machine have such addresses, which mean nothing on others'.
+			hop.State, hop.Message = Unknown, title+": that is this machine's own address, and nothing listens there"
+		}
 	case silent:
 		hop.Message = fmt.Sprintf("%s: there is no answer within %v", title, answerTimeout)
 	case dropped:
@@ -45,6 +50,13 @@ func (w *walk) judgeFront(c *call, to *tail) Hop {
 		hop.Message = fmt.Sprintf("%s: %v", title, a.err)
 	}
 	return hop
+}
+
+// isLoopback reports whether an address, HOST:PORT, is this machine's own wherever one is.
+func isLoopback(address string) bool {
+	host, _, _ := net.SplitHostPort(address)
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
 // finds reports whether the Service itself has something at a path.
@@ -63,6 +75,9 @@ func (w *walk) judgeStatus(q question, title string, status int) (State, string)
 	message := title + " is answered with " + strconv.Itoa(status)
 	if w.Request.good(status) {
 		return OK, message
+	}
+	if len(w.Request.Expect) > 0 {
+		message += ", not with " + ranges(w.Request.Expect)
 	}
 	return Broken, message
 }

@@ -78,6 +78,15 @@ func TestLiveCauses(t *testing.T) {
 			broken: "GET https://shop.test/ at 192.0.2.80:443: the connection is refused", states: "broken ok ok ok",
 		},
 		{
+			name: "a front at the loopback of another machine", make: func(s *shop) { s.ingress.Status.LoadBalancer.Ingress[0].IP = "127.0.0.1" },
+			answers: answers{front: fails(refused), service: ok, pod: ok, loopback: ok}, states: "unknown ok ok ok",
+		},
+		{
+			name: "a front that fails at the loopback", make: func(s *shop) { s.ingress.Status.LoadBalancer.Ingress[0].IP = "127.0.0.1" },
+			answers: answers{front: answer{status: http.StatusBadGateway}, service: ok, pod: ok, loopback: ok},
+			broken:  "GET https://shop.test/ at 127.0.0.1:443 is answered with 502", states: "broken ok ok ok",
+		},
+		{
 			name: "a front that doesn't know the host", answers: answers{front: answer{status: http.StatusNotFound}, service: ok, pod: ok, loopback: ok},
 			states: "warning ok ok ok",
 		},
@@ -128,9 +137,9 @@ func TestLiveCauses(t *testing.T) {
 			states: "ok ok ok warning",
 		},
 		{
-			name: "an expected status", request: Request{Expect: []StatusRange{{200, 299}}},
+			name: "an expected status", request: Request{Expect: []StatusRange{{200, 299}, {404, 404}}},
 			answers: answers{front: answer{status: http.StatusFound}, service: ok, pod: ok, loopback: ok},
-			broken:  "GET https://shop.test/ at 192.0.2.80:443 is answered with 302", states: "broken ok ok ok",
+			broken:  "GET https://shop.test/ at 192.0.2.80:443 is answered with 302, not with 200-299 or 404", states: "broken ok ok ok",
 		},
 		{
 			name: "a header that is the API server's", request: Request{Header: http.Header{"Authorization": {"Bearer secret"}}},

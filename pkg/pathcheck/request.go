@@ -4,8 +4,10 @@ package pathcheck
 
 import (
 	"cmp"
+	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -23,6 +25,21 @@ type Request struct {
 
 // StatusRange are the status codes from the one to the other.
 type StatusRange struct{ From, To int }
+
+func (r StatusRange) String() string {
+	if r.From == r.To {
+		return strconv.Itoa(r.From)
+	}
+	return fmt.Sprintf("%d-%d", r.From, r.To)
+}
+
+func ranges(all []StatusRange) string {
+	titles := make([]string, len(all))
+	for i, r := range all {
+		titles[i] = r.String()
+	}
+	return strings.Join(titles, " or ")
+}
 
 // good reports whether a status code is.
 func (r Request) good(status int) bool {

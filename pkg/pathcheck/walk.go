@@ -69,7 +69,7 @@ func unread(object Object, check, what string, err error, needs right) Hop {
 
 func rightHint(needs right) string {
 	if needs.namespace == "" {
-		return "ask an administrator for the right to " + needs.String()
+		return "ask an administrator for it: it takes a ClusterRole"
 	}
 	return "ask an administrator for what 'kubectl velo rbac -n " + needs.namespace + "' prints"
 }
