@@ -97,7 +97,7 @@ func newVerifyCommand(kubeconfig *genericclioptions.ConfigFlags, streams generic
 	flags := cmd.Flags()
 	flags.StringVarP(&o.output, "output", "o", "", "output format: `table|short|json|yaml`")
 	flags.BoolVarP(&o.watch, "watch", "w", false, "after printing it, print it again when it changes, until interrupted")
-	flags.DurationVar(&o.wait, "wait", 0, "wait until nothing is broken, for this `DURATION` at most")
+	flags.DurationVar(&o.wait, "wait", 0, "wait until nothing is broken or without an address, for this `DURATION` at most")
 	flags.StringVar(&o.path, "path", "", "`PATH` to send requests to; by default an Ingress's own and / for a Service")
 	flags.StringArrayVar(&o.headers, "header", nil, "`NAME:VALUE` of a header to send; may be repeated")
 	flags.StringSliceVar(&o.expect, "expect-status", nil,
@@ -223,22 +223,29 @@ func brokenError(report *pathcheck.Report) error {
 	case len(report.Paths) == 1:
 		return fmt.Errorf("the path of %s is broken", report.Target)
 	default:
-		return fmt.Errorf("%d of %d paths of %s are broken", broken, len(report.Paths), report.Target)
+		verb := "are"
+		if broken == 1 {
+			verb = "is"
+		}
+		return fmt.Errorf("%d of %d paths of %s %s broken", broken, len(report.Paths), report.Target, verb)
 	}
 }
 
-// runWatch prints what changes until ctx ends, which is what it is meant to end by.
+// runWatch prints what changes until ctx ends, which is what it is meant to end by. It outlives an API server that restarts.
 func (o *verifyOptions) runWatch(ctx context.Context) error {
 	ticker := time.NewTicker(verifyEvery)
 	defer ticker.Stop()
+	said := newReport(o.streams.ErrOut)
 	var last *pathcheck.Report
 	for {
 		report, err := o.look(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case err != nil:
+		case err != nil && (last == nil || !mayPass(err, true)):
 			return err
+		case err != nil:
+			said.warnsOnce("%v", err)
 		case !reflect.DeepEqual(report, last):
 			if last != nil && (o.output == "" || o.output == "table") {
 				fmt.Fprintln(o.streams.Out)
@@ -256,7 +263,8 @@ func (o *verifyOptions) runWatch(ctx context.Context) error {
 	}
 }
 
-// runWait looks until nothing is broken. What it waits for, it says on stderr, each thing once.
+// runWait looks until nothing is broken, and every front has an address. What it waits for, it says on stderr, each thing
+// once.
 func (o *verifyOptions) runWait(ctx context.Context) error {
 	waiting, cancel := context.WithTimeoutCause(ctx, o.wait, errTimeout)
 	defer cancel()
@@ -265,21 +273,24 @@ func (o *verifyOptions) runWait(ctx context.Context) error {
 	said := newReport(o.streams.ErrOut)
 	var last *pathcheck.Report
 	var lastErr error
+	reached := false
 	for {
 		report, err := o.look(waiting)
 		switch {
 		case waiting.Err() != nil:
-		case err != nil && !mayPass(err):
+		case err != nil && !mayPass(err, reached):
 			return err
 		case err != nil:
+			reached = reached || apierrors.IsNotFound(err)
 			last, lastErr = nil, err
 			said.beginsOnce("waiting: %v", err)
 		default:
-			last, lastErr = report, nil
-			for _, line := range report.Broken() {
+			reached, last, lastErr = true, report, nil
+			pending := append(report.Broken(), unaddressed(report)...)
+			for _, line := range pending {
 				said.beginsOnce("waiting: %s", line)
 			}
-			if brokenError(report) == nil {
+			if len(pending) == 0 {
 				return o.print(report)
 			}
 		}
@@ -289,6 +300,19 @@ func (o *verifyOptions) runWait(ctx context.Context) error {
 		case <-ticker.C:
 		}
 	}
+}
+
+// unaddressed says which fronts have no address yet: nobody can have called them.
+func unaddressed(report *pathcheck.Report) []string {
+	var lines []string
+	for i := range report.Paths {
+		for _, hop := range report.Paths[i].Hops {
+			if hop.Check == pathcheck.CheckAddress && hop.State == pathcheck.Warning {
+				lines = append(lines, hop.Object.String()+": "+hop.Message)
+			}
+		}
+	}
+	return lines
 }
 
 // waitedFor says what was still broken when the time was up.
@@ -303,8 +327,10 @@ func (o *verifyOptions) waitedFor(ctx context.Context, last *pathcheck.Report, l
 	return errors.Join(o.print(last), err)
 }
 
-// mayPass reports whether an error may be gone after a while: what is waited for isn't there yet, or the API server is busy.
-func mayPass(err error) bool {
-	return apierrors.IsNotFound(err) || apierrors.IsServiceUnavailable(err) || apierrors.IsTooManyRequests(err) ||
+// mayPass reports whether an error may be gone after a while: what is waited for isn't there yet, the API server is busy, or
+// it was reached before and isn't now.
+func mayPass(err error, reached bool) bool {
+	answered := errors.As(err, new(apierrors.APIStatus))
+	return reached && !answered || apierrors.IsNotFound(err) || apierrors.IsServiceUnavailable(err) || apierrors.IsTooManyRequests(err) ||
 		apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err) || errors.Is(err, context.DeadlineExceeded)
 }

@@ -204,6 +204,14 @@ service shop/web
 	}
 }
 
+func TestVerifyCountsBroken(t *testing.T) {
+	report := twoPaths()
+	report.Paths[1] = wellPath(pathcheck.OK).Paths[0]
+	if err := brokenError(report); err == nil || err.Error() != "1 of 2 paths of service shop/web is broken" {
+		t.Errorf("the error is %v", err)
+	}
+}
+
 func TestVerifyColour(t *testing.T) {
 	var b strings.Builder
 	p := &hopPrinter{w: &b, colour: true, printed: make(map[pathcheck.Hop]bool)}
@@ -227,10 +235,20 @@ func reports(all ...any) func(context.Context, pathcheck.Target) (*pathcheck.Rep
 	}
 }
 
+// unaddressedPath is of an Ingress that no controller has taken up.
+func unaddressedPath() *pathcheck.Report {
+	return &pathcheck.Report{Target: webTarget, Paths: []pathcheck.Path{{Route: []pathcheck.Object{webIngress, webService}, Hops: []pathcheck.Hop{{
+		Object: webIngress, Check: pathcheck.CheckAddress, State: pathcheck.Warning,
+		Message: "no controller has published an address for it: none may have taken it up",
+	}}}}}
+}
+
 func TestVerifyWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		streams, _, out, _ := genericiooptions.NewTestIOStreams()
-		o := verifyOptions{output: "short", watch: true, streams: streams, check: reports(twoPaths(), twoPaths(), wellPath(pathcheck.OK), wellPath(pathcheck.Warning))}
+		streams, _, out, errOut := genericiooptions.NewTestIOStreams()
+		unreached := errors.New("connection refused")
+		o := verifyOptions{output: "short", watch: true, streams: streams, check: reports(
+			twoPaths(), twoPaths(), unreached, unreached, wellPath(pathcheck.OK), wellPath(pathcheck.Warning))}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if err := o.run(ctx); err != nil {
@@ -239,11 +257,19 @@ func TestVerifyWatch(t *testing.T) {
 		if got := out.String(); strings.Count(got, "×") != 1 || !strings.HasSuffix(got, "‼ service shop/web: 1 ready pod\n") || strings.Count(got, "1 ready pod") != 1 {
 			t.Errorf("printed is\n%s", got)
 		}
+		if got, want := errOut.String(), "⚠ connection refused\n"; got != want {
+			t.Errorf("stderr is %q, want %q", got, want)
+		}
+		o.check = reports(unreached)
+		if err := o.run(t.Context()); !errors.Is(err, unreached) {
+			t.Errorf("without an API server: %v", err)
+		}
 	})
 }
 
 func TestVerifyWait(t *testing.T) {
 	missing := apierrors.NewNotFound(schema.GroupResource{Resource: "services"}, "web")
+	unreached := errors.New("connection refused")
 	forbidden := apierrors.NewForbidden(schema.GroupResource{Resource: "services"}, "web", nil)
 	tests := []struct {
 		name        string
@@ -259,6 +285,17 @@ func TestVerifyWait(t *testing.T) {
 				"► waiting: ingress shop/web → service shop/web: selector app=web-v2 matches no pod; pods of deployment shop/web have app=web\n" +
 				"► waiting: service shop/web: selector app=web-v2 matches no pod; pods of deployment shop/web have app=web\n",
 		},
+		{
+			"an Ingress that is taken up in the end", reports(unaddressedPath(), unaddressedPath(), wellPath(pathcheck.OK)), exitOK, 2 * verifyEvery, "",
+			"► waiting: ingress shop/web: no controller has published an address for it: none may have taken it up\n",
+		},
+		{
+			"an API server that restarts", reports(twoPaths(), unreached, unreached, wellPath(pathcheck.OK)), exitOK, 3 * verifyEvery, "",
+			"► waiting: ingress shop/web → service shop/web: selector app=web-v2 matches no pod; pods of deployment shop/web have app=web\n" +
+				"► waiting: service shop/web: selector app=web-v2 matches no pod; pods of deployment shop/web have app=web\n" +
+				"► waiting: connection refused\n",
+		},
+		{"no API server", reports(unreached), exitFailure, 0, "", ""},
 		{"forbidden", reports(forbidden), exitFailure, 0, "", ""},
 		{"never there", reports(missing), exitTimeout, time.Minute, "", "► waiting: services \"web\" not found\n"},
 	}
