@@ -247,7 +247,7 @@ func (o *verifyOptions) runWatch(ctx context.Context) error {
 		case err != nil:
 			said.warnsOnce("%v", err)
 		case !reflect.DeepEqual(report, last):
-			if last != nil && (o.output == "" || o.output == "table") {
+			if last != nil && o.output != "json" && o.output != "yaml" {
 				fmt.Fprintln(o.streams.Out)
 			}
 			if err := o.print(report); err != nil {

@@ -119,6 +119,9 @@ func (o *verifyOptions) print(report *pathcheck.Report) error {
 	p := &hopPrinter{w: out, colour: takesColour(o.streams.Out), hint: o.reaching, printed: make(map[pathcheck.Hop]bool)}
 	if o.output == "short" {
 		p.short(report)
+		if o.watch && report.State() == pathcheck.OK { // after what wasn't well, nothing would say nothing
+			p.summary(report)
+		}
 	} else {
 		p.table(report)
 	}

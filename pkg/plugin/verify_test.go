@@ -254,7 +254,7 @@ func TestVerifyWatch(t *testing.T) {
 		if err := o.run(ctx); err != nil {
 			t.Error(err)
 		}
-		if got := out.String(); strings.Count(got, "×") != 1 || !strings.HasSuffix(got, "‼ service shop/web: 1 ready pod\n") || strings.Count(got, "1 ready pod") != 1 {
+		if got := out.String(); strings.Count(got, "×") != 1 || !strings.HasSuffix(got, "\n\n√ traffic flows to service shop/web\n\n‼ service shop/web: 1 ready pod\n") || strings.Count(got, "1 ready pod") != 1 {
 			t.Errorf("printed is\n%s", got)
 		}
 		if got, want := errOut.String(), "⚠ connection refused\n"; got != want {
