@@ -3,12 +3,16 @@
 package portforward
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
-	"sync"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/portforward"
 	"k8s.io/client-go/rest"
 	kubeportforward "k8s.io/client-go/tools/portforward"
@@ -21,112 +25,97 @@ import (
 // client-go's own dialers for port-forwards take no context and give no way to their socket, so the two upgrades are
 // put together here from the same parts.
 
-func (t *Transport) upgradeWebSocket(ctx context.Context) (upgraded, error) {
-	roundTripper, holder, err := websocket.RoundTripperFor(t.config)
+func (d *Dialer) upgradeWebSocket(ctx context.Context) (net.Conn, error) {
+	roundTripper, holder, err := websocket.RoundTripperFor(d.config)
 	if err != nil {
-		return upgraded{}, err
+		return nil, err
 	}
 	// RFC 6455, section 4.1: the method is GET.
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, t.url.String(), nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, d.url.String(), nil)
 	if err != nil {
-		return upgraded{}, err
+		return nil, err
 	}
 	protocol := portforward.WebsocketsSPDYTunnelingPrefix + kubeportforward.PortForwardProtocolV1Name
 	ws, err := websocket.Negotiate(roundTripper, holder, request, protocol)
 	if err != nil {
-		return upgraded{}, err
+		return nil, err
 	}
-	socket := kubeportforward.NewTunnelingConnectionWithLogger(klog.Background(), ws)
-	streams, err := spdy.NewClientConnection(socket)
-	if err != nil {
-		return upgraded{}, err
-	}
-	return upgraded{streams: streams, socket: socket}, nil
+	return kubeportforward.NewTunnelingConnectionWithLogger(klog.Background(), ws), nil
 }
 
-func (t *Transport) upgradeSPDY(ctx context.Context) (upgraded, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, t.url.String(), nil)
+func (d *Dialer) upgradeSPDY(ctx context.Context) (net.Conn, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, d.url.String(), nil)
 	if err != nil {
-		return upgraded{}, err
+		return nil, err
 	}
 	request.Header.Set(httpstream.HeaderProtocolVersion, kubeportforward.PortForwardProtocolV1Name)
-	socket := &socket{}
-	defer context.AfterFunc(ctx, func() { _ = socket.Close() })()
-	roundTripper, err := t.spdyRoundTripper(request, socket)
+	tlsConfig, err := rest.TLSConfigFor(d.config)
 	if err != nil {
-		return upgraded{}, err
+		return nil, err
 	}
-	wrapped, err := rest.HTTPWrappersForConfig(t.config, roundTripper)
+	dialer, err := spdy.NewRoundTripperWithConfig(spdy.RoundTripperConfig{TLS: tlsConfig, Proxier: d.config.Proxy})
 	if err != nil {
-		return upgraded{}, err
+		return nil, err
 	}
-	response, err := (&http.Client{Transport: wrapped}).Do(request)
+	upgrade := &spdyUpgrade{dialer: dialer}
+	wrapped, err := rest.HTTPWrappersForConfig(d.config, upgrade)
 	if err != nil {
-		return upgraded{}, err
+		return nil, err
+	}
+	response, err := wrapped.RoundTrip(request)
+	if err != nil {
+		return nil, err
 	}
 	defer response.Body.Close()
-	streams, err := roundTripper.NewConnection(response)
-	if err != nil {
-		return upgraded{}, err
+	if err := upgraded(response); err != nil {
+		_ = upgrade.conn.Close()
+		return nil, err
+	}
+	return upgrade.conn, nil
+}
+
+// upgraded makes sure that a server has switched protocols.
+func upgraded(response *http.Response) error {
+	if response.StatusCode != http.StatusSwitchingProtocols {
+		said, err := io.ReadAll(io.LimitReader(response.Body, errorLimit))
+		var status metav1.Status
+		if err == nil && json.Unmarshal(said, &status) == nil && status.Message != "" {
+			return &apierrors.StatusError{ErrStatus: status}
+		}
+		return fmt.Errorf("unable to upgrade connection: %s: %s", response.Status, said)
 	}
 	if protocol := response.Header.Get(httpstream.HeaderProtocolVersion); protocol != kubeportforward.PortForwardProtocolV1Name {
-		_ = streams.Close()
-		return upgraded{}, fmt.Errorf("the server offers %q instead of %q", protocol, kubeportforward.PortForwardProtocolV1Name)
+		return fmt.Errorf("the server offers %q instead of %q", protocol, kubeportforward.PortForwardProtocolV1Name)
 	}
-	return upgraded{streams: streams, socket: socket}, nil
+	return nil
 }
 
-// spdyRoundTripper returns one that dials through socket, except where there is an HTTP proxy: the library dials those
-// itself or not at all.
-func (t *Transport) spdyRoundTripper(request *http.Request, socket *socket) (*spdy.SpdyRoundTripper, error) {
-	tlsConfig, err := rest.TLSConfigFor(t.config)
+// spdyUpgrade asks for SPDY, and has the connection that was asked over.
+type spdyUpgrade struct {
+	dialer interface {
+		Dial(request *http.Request) (net.Conn, error)
+	}
+	conn net.Conn
+}
+
+func (u *spdyUpgrade) RoundTrip(request *http.Request) (*http.Response, error) {
+	request = request.Clone(request.Context())
+	request.Header.Set(httpstream.HeaderConnection, httpstream.HeaderUpgrade)
+	request.Header.Set(httpstream.HeaderUpgrade, spdy.HeaderSpdy31)
+	conn, err := u.dialer.Dial(request)
 	if err != nil {
 		return nil, err
 	}
-	proxy := http.ProxyFromEnvironment
-	if t.config.Proxy != nil {
-		proxy = t.config.Proxy
+	stop := context.AfterFunc(request.Context(), func() { _ = conn.Close() })
+	response, err := http.ReadResponse(bufio.NewReader(conn), request)
+	if !stop() && err == nil {
+		_ = response.Body.Close()
+		err = context.Cause(request.Context())
 	}
-	via, err := proxy(request)
 	if err != nil {
-		return nil, err
-	}
-	if via != nil {
-		return spdy.NewRoundTripperWithConfig(spdy.RoundTripperConfig{TLS: tlsConfig, Proxier: proxy})
-	}
-	return spdy.NewRoundTripperWithConfig(spdy.RoundTripperConfig{
-		UpgradeTransport: &http.Transport{DialContext: socket.dial, TLSClientConfig: tlsConfig},
-	})
-}
-
-// socket is the TCP connection below an upgraded one. It may be closed before it is dialled.
-type socket struct {
-	mu     sync.Mutex
-	conn   net.Conn
-	closed bool
-}
-
-func (s *socket) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
 		_ = conn.Close()
-		return nil, net.ErrClosed
+		return nil, err
 	}
-	s.conn = conn
-	return conn, nil
-}
-
-func (s *socket) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	if s.conn == nil {
-		return nil
-	}
-	return s.conn.Close()
+	u.conn = conn
+	return response, nil
 }
