@@ -4,6 +4,8 @@ package main
 
 import (
 	"errors"
+	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -17,6 +19,12 @@ func TestMain(m *testing.M) {
 }
 
 func TestScripts(t *testing.T) {
+	apiServer := startAPIServer(t)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = taken.Close() })
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
@@ -26,6 +34,10 @@ func TestScripts(t *testing.T) {
 			// The cluster of a script that brings no kubeconfig is one that nobody listens for.
 			env.Setenv("KUBECONFIG", filepath.Join(env.WorkDir, "kubeconfig-that-is-not-there"))
 			env.Setenv("KUBERNETES_MASTER", "http://127.0.0.1:1")
+			// One that there is, and a port that this process has.
+			env.Setenv("APISERVER", apiServer)
+			env.Setenv("TAKEN", strconv.Itoa(taken.Addr().(*net.TCPAddr).Port))
+			env.Setenv("PID", strconv.Itoa(os.Getpid()))
 			return nil
 		},
 	})

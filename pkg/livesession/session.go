@@ -56,13 +56,16 @@ type Session struct {
 	Context string `json:"context,omitempty"`
 	// Namespace is the workload's.
 	Namespace string `json:"namespace"`
-	// Name is what it runs instead of, or with the environment of, as TYPE/NAME: svc/web, deployment/web.
+	// Name is what it runs instead of, with the environment of, or forwards to, as TYPE/NAME: svc/web, deployment/web. Of
+	// several it is the first.
 	Name  string    `json:"name"`
 	Since time.Time `json:"since"`
 	// Ports are those that are intercepted.
 	Ports []Port `json:"ports,omitempty"`
 	// Dependencies are those that are forwarded, in the order in which they are to be listed.
 	Dependencies []Dependency `json:"dependencies,omitempty"`
+	// Forwards are the ports of this machine that are forwarded to pods.
+	Forwards []Forward `json:"forwards,omitempty"`
 }
 
 // Kind is what a session is for.
@@ -70,8 +73,9 @@ type Kind string
 
 // The kinds of sessions.
 const (
-	Intercept Kind = "intercept"
-	Run       Kind = "run"
+	Intercept   Kind = "intercept"
+	Run         Kind = "run"
+	PortForward Kind = "forward"
 )
 
 // Port is a port of a Service whose connections arrive on this machine.
@@ -117,10 +121,33 @@ type Dependency struct {
 	Notes []string `json:"notes,omitempty"`
 }
 
-// State is what becomes of new connections to a dependency's local address.
+// Forward is a port of this machine that is forwarded to pods.
+type Forward struct {
+	// Name is what has the pods, as TYPE/NAME: service/web, deployment/web, pod/web-0.
+	Name string `json:"name"`
+	// Port is that of Name, as it was asked for: a number or a name.
+	Port string `json:"port"`
+	// Local are the addresses on this machine that lead there, as IP:PORT.
+	Local []string `json:"local"`
+	// Pods are those that new connections may go to.
+	Pods []string `json:"pods,omitempty"`
+	// State is ready or waiting, Reason what it waits for, for people, and StateSince when that began.
+	State      State     `json:"state,omitempty"`
+	Reason     string    `json:"reason,omitempty"`
+	StateSince time.Time `json:"stateSince"`
+	// Reconnects is how often a connection to a pod was replaced because it, or its pod, had gone.
+	Reconnects int64 `json:"reconnects"`
+	// Connections is the number of those that are open now.
+	Connections int64 `json:"connections"`
+	// BytesSent and BytesReceived are what went to pods and what came from them since the session began.
+	BytesSent     int64 `json:"bytesSent"`
+	BytesReceived int64 `json:"bytesReceived"`
+}
+
+// State is what becomes of new connections to a local address.
 type State string
 
-// The states of a dependency.
+// The states of a dependency, and of a forward.
 const (
 	// Ready means that the last connection reached it, or that none was tried and nothing speaks against it.
 	Ready State = "ready"

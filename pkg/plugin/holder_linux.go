@@ -15,10 +15,10 @@ import (
 // connected; see proc_net_tcp in the kernel's documentation.
 const listeningTCP, listeningUDP = "0A", "07"
 
-// holder names the process of this machine that has a dependency's port, as " by NAME (process ID)", or returns "" where that
+// holder names the process of this machine that has a port, as " by NAME (process ID)", or returns "" where that
 // can't be told.
-func holder(d dependency.Dependency) string {
-	inode := socketAt(string(d.Protocol), d.Port)
+func holder(protocol dependency.Protocol, port uint16) string {
+	inode := socketAt(string(protocol), port)
 	if inode == "" {
 		return ""
 	}

@@ -6,5 +6,5 @@ package plugin
 
 import "github.com/kubectl-velo/kubectl-velo/pkg/dependency"
 
-// holder would name the process that has a dependency's port; this system doesn't tell.
-func holder(dependency.Dependency) string { return "" }
+// holder would name the process that has a port; this system doesn't tell.
+func holder(dependency.Protocol, uint16) string { return "" }

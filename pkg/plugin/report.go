@@ -50,28 +50,24 @@ func (r *report) undoes(format string, args ...any) { r.line(cyan, "◎", format
 func (r *report) fails(format string, args ...any)  { r.line(red, "✗", format, args) }
 
 // warnsOnce warns of something that was not warned of before.
-func (r *report) warnsOnce(format string, args ...any) {
-	if said := fmt.Sprintf(format, args...); r.isNew(said) {
-		r.warns("%s", said)
-	}
-}
+func (r *report) warnsOnce(format string, args ...any) { r.sayOnce(r.warns, format, args...) }
 
 // beginsOnce says of something that it begins, unless it was said before.
-func (r *report) beginsOnce(format string, args ...any) {
-	if said := fmt.Sprintf(format, args...); r.isNew(said) {
-		r.begins("%s", said)
-	}
-}
+func (r *report) beginsOnce(format string, args ...any) { r.sayOnce(r.begins, format, args...) }
 
-func (r *report) isNew(said string) bool {
+// sayOnce says something in a way, if it was not said before.
+func (r *report) sayOnce(say func(format string, args ...any), format string, args ...any) {
+	said := fmt.Sprintf(format, args...)
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	told := r.once[said]
 	if r.once == nil {
 		r.once = make(map[string]bool)
 	}
 	r.once[said] = true
-	return !told
+	r.mu.Unlock()
+	if !told {
+		say("%s", said)
+	}
 }
 
 func (r *report) line(colour, sign, format string, args []any) {

@@ -61,6 +61,7 @@ func NewCommand(interrupts *Interrupts, streams genericiooptions.IOStreams) *cob
 	root.AddCommand(
 		newInterceptCommand(kubeconfig, interrupts, streams),
 		newRunCommand(kubeconfig, interrupts, streams),
+		newForwardCommand(kubeconfig, interrupts, streams),
 		newEnvCommand(kubeconfig, streams),
 		newDepsCommand(kubeconfig, streams),
 		newVerifyCommand(kubeconfig, streams),

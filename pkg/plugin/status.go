@@ -22,6 +22,7 @@ import (
 	"k8s.io/cli-runtime/pkg/printers"
 	"k8s.io/kubectl/pkg/util/templates"
 
+	"github.com/kubectl-velo/kubectl-velo/pkg/livesession"
 	"github.com/kubectl-velo/kubectl-velo/pkg/selector"
 )
 
@@ -33,6 +34,9 @@ type InterceptList struct {
 	metav1.TypeMeta `json:",inline"`
 
 	Items []Intercept `json:"items"`
+	// Forwards are those of this user on this machine. They are beside the items because they are of another kind, and not of
+	// the cluster: who reads intercepts only needs to know nothing of them.
+	Forwards []Forward `json:"forwards"`
 }
 
 // Intercept is one intercepted Service, as its annotation tells.
@@ -67,7 +71,7 @@ func (i *Intercept) ends() string {
 
 // DeepCopyObject makes InterceptList a runtime.Object, which the printers want.
 func (l *InterceptList) DeepCopyObject() runtime.Object {
-	dup := &InterceptList{TypeMeta: l.TypeMeta, Items: slices.Clone(l.Items)}
+	dup := &InterceptList{TypeMeta: l.TypeMeta, Items: slices.Clone(l.Items), Forwards: copyForwards(l.Forwards)}
 	for i := range dup.Items {
 		item := &dup.Items[i]
 		item.Expires = item.Expires.DeepCopy()
@@ -84,18 +88,29 @@ type statusOptions struct {
 	output        string
 	noHeaders     bool
 
+	// Of the forwards, only those of this namespace and context are wanted, unless they are "".
+	namespace, context string
+
 	cluster *cluster
-	streams genericiooptions.IOStreams
+	// sessions asks those that run on this machine.
+	sessions func(ctx context.Context) ([]livesession.Session, []error)
+	streams  genericiooptions.IOStreams
 }
 
 func newStatusCommand(kubeconfig *genericclioptions.ConfigFlags, streams genericiooptions.IOStreams) *cobra.Command {
-	o := &statusOptions{streams: streams}
+	o := &statusOptions{streams: streams, sessions: livesession.List}
 	cmd := &cobra.Command{
 		Use:   "status [-A] [-o wide|json|yaml|name]",
-		Short: "List the intercepted Services, whoever intercepts them",
+		Short: "List the intercepted Services, whoever intercepts them, and this machine's forwards",
 		Long: templates.LongDesc(`
 			List the intercepted Services of a namespace, or of all, with who intercepts them and since when. It reads the
-			Services' annotations and changes nothing.`),
+			Services' annotations and changes nothing.
+
+			Then list what 'kubectl velo forward' forwards on this machine, if it does: all of your forwards, or with -n or
+			--context, those of that namespace or context. OPEN is the number of connections, SENT and RECEIVED are bytes
+			since the forward began, and RECONNECTS is how often a connection to a pod was replaced because it, or its pod,
+			had gone. With -o json or yaml they are in the list's field forwards. A cluster that doesn't answer hides its
+			intercepts, but not the forwards.`),
 		Example: templates.Examples(`
 			# Who intercepts what in this namespace
 			kubectl velo status
@@ -110,6 +125,10 @@ func newStatusCommand(kubeconfig *genericclioptions.ConfigFlags, streams generic
 			}
 			if o.cluster, err = connect(kubeconfig); err != nil {
 				return err
+			}
+			o.context = *kubeconfig.Context
+			if !o.allNamespaces {
+				o.namespace = *kubeconfig.Namespace
 			}
 			return o.run(cmd.Context())
 		},
@@ -134,14 +153,46 @@ func (o *statusOptions) run(ctx context.Context) error {
 	if o.allNamespaces {
 		namespace = metav1.NamespaceAll
 	}
+	forwards := []Forward{}
+	if o.output != "name" {
+		forwards = o.forwards(ctx)
+	}
 	list, problems, err := o.cluster.intercepts(ctx, namespace)
 	if err != nil {
-		return err
+		if len(forwards) == 0 {
+			return err
+		}
+		list, problems = newInterceptList(), err
 	}
-	if err := o.print(list, namespace); err != nil {
+	list.Forwards = forwards
+	if err := o.print(list, namespace, err == nil); err != nil {
 		return err
 	}
 	return problems
+}
+
+// forwards asks the sessions of this machine for those that are wanted. One that doesn't answer is warned of.
+func (o *statusOptions) forwards(ctx context.Context) []Forward {
+	all := []Forward{}
+	sessions, errs := o.sessions(ctx)
+	for i := range sessions {
+		s := &sessions[i]
+		if o.namespace != "" && s.Namespace != o.namespace || o.context != "" && s.Context != o.context {
+			continue
+		}
+		all = append(all, listedForwards(s)...)
+	}
+	report := newReport(o.streams.ErrOut)
+	for _, err := range errs {
+		report.warns("%v", err)
+	}
+	return all
+}
+
+func newInterceptList() *InterceptList {
+	list := &InterceptList{Items: []Intercept{}, Forwards: []Forward{}}
+	list.SetGroupVersionKind(outputGroup.WithKind("InterceptList"))
+	return list
 }
 
 // intercepts lists the intercepted Services. Those whose annotation can't be understood are in problems.
@@ -150,8 +201,7 @@ func (c *cluster) intercepts(ctx context.Context, namespace string) (list *Inter
 	if err != nil {
 		return nil, nil, fmt.Errorf("listing services: %w", err)
 	}
-	list = &InterceptList{Items: []Intercept{}}
-	list.SetGroupVersionKind(outputGroup.WithKind("InterceptList"))
+	list = newInterceptList()
 	for i := range services.Items {
 		service := &services.Items[i]
 		held, err := selector.Of(service)
@@ -177,7 +227,8 @@ func listed(service *corev1.Service, held *selector.Intercept) Intercept {
 	return i
 }
 
-func (o *statusOptions) print(list *InterceptList, namespace string) error {
+// print prints the list. Known is whether it is known that there are no other intercepts.
+func (o *statusOptions) print(list *InterceptList, namespace string, known bool) error {
 	switch o.output {
 	case "json":
 		return (&printers.JSONPrinter{}).PrintObj(list, o.streams.Out)
@@ -191,18 +242,31 @@ func (o *statusOptions) print(list *InterceptList, namespace string) error {
 		}
 		return nil
 	}
-	if len(list.Items) == 0 {
+	if len(list.Items) > 0 {
+		if err := o.printTable(interceptTable(list), o.streams.Out); err != nil {
+			return err
+		}
+	} else if known {
 		where := "in " + namespace + " namespace"
 		if namespace == metav1.NamespaceAll {
 			where = "in any namespace"
 		}
-		_, err := fmt.Fprintf(o.streams.ErrOut, "No intercepts found %s.\n", where)
-		return err
+		if _, err := fmt.Fprintf(o.streams.ErrOut, "No intercepts found %s.\n", where); err != nil {
+			return err
+		}
 	}
-	return o.printTable(list, o.streams.Out)
+	if len(list.Forwards) == 0 {
+		return nil
+	}
+	if len(list.Items) > 0 {
+		if _, err := fmt.Fprintln(o.streams.Out); err != nil {
+			return err
+		}
+	}
+	return o.printTable(forwardTable(list.Forwards), o.streams.Out)
 }
 
-func (o *statusOptions) printTable(list *InterceptList, w io.Writer) error {
+func interceptTable(list *InterceptList) *metav1.Table {
 	const wideOnly = 1 // the printer leaves columns of a priority above 0 out, but for -o wide
 	table := &metav1.Table{ColumnDefinitions: []metav1.TableColumnDefinition{
 		{Name: "Service", Type: "string"},
@@ -225,6 +289,10 @@ func (o *statusOptions) printTable(list *InterceptList, w io.Writer) error {
 			}},
 		})
 	}
+	return table
+}
+
+func (o *statusOptions) printTable(table *metav1.Table, w io.Writer) error {
 	return printers.NewTablePrinter(printers.PrintOptions{
 		Wide: o.output == "wide", WithNamespace: o.allNamespaces, NoHeaders: o.noHeaders,
 	}).PrintObj(table, w)

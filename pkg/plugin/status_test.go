@@ -22,7 +22,8 @@ import (
 func threeIntercepts() *InterceptList {
 	now := time.Now().UTC()
 	at := func(d time.Duration) *metav1.Time { return new(metav1.NewTime(now.Add(d))) }
-	list := &InterceptList{Items: []Intercept{
+	list := newInterceptList()
+	list.Items = []Intercept{
 		{
 			Name: "cart", Namespace: "shop", Owner: "ada@laptop", Session: "1a2b3c4d", Since: *at(-90 * time.Minute),
 			Proxy: "cart-traffic-proxy", Selector: map[string]string{"tier": "web", "app": "cart"},
@@ -35,8 +36,7 @@ func threeIntercepts() *InterceptList {
 			Name: "ledger", Namespace: "bank", Owner: "eve@phone", Session: "9c0d1e2f", Since: *at(-48 * time.Hour), Expires: at(-47 * time.Hour),
 			Proxy: "ledger-traffic-proxy", Selector: map[string]string{"app": "ledger"},
 		},
-	}}
-	list.SetGroupVersionKind(outputGroup.WithKind("InterceptList"))
+	}
 	return list
 }
 
@@ -132,7 +132,8 @@ service/ledger
                 "app": "ledger"
             }
         }
-    ]
+    ],
+    "forwards": []
 }
 `,
 		},
@@ -140,6 +141,7 @@ service/ledger
 			name: "yaml", options: statusOptions{output: "yaml"},
 			want: `
 apiVersion: kubectl-velo.github.io/v1alpha1
+forwards: []
 items:
 - name: cart
   namespace: shop
@@ -179,7 +181,7 @@ kind: InterceptList
 				o := tt.options
 				streams, _, out, errOut := genericiooptions.NewTestIOStreams()
 				o.streams = streams
-				if err := o.print(threeIntercepts(), "shop"); err != nil {
+				if err := o.print(threeIntercepts(), "shop", true); err != nil {
 					t.Fatal(err)
 				}
 				if got := trimLines(out.String()); got != strings.TrimPrefix(tt.want, "\n") {
@@ -207,8 +209,8 @@ func TestPrintStatusOfNone(t *testing.T) {
 		{"table", "", "shop", "", "No intercepts found in shop namespace.\n"},
 		{"wide, all namespaces", "wide", "", "", "No intercepts found in any namespace.\n"},
 		{"name", "name", "shop", "", ""},
-		{"json", "json", "shop", "{\n    \"kind\": \"InterceptList\",\n    \"apiVersion\": \"kubectl-velo.github.io/v1alpha1\",\n    \"items\": []\n}\n", ""},
-		{"yaml", "yaml", "shop", "apiVersion: kubectl-velo.github.io/v1alpha1\nitems: []\nkind: InterceptList\n", ""},
+		{"json", "json", "shop", "{\n    \"kind\": \"InterceptList\",\n    \"apiVersion\": \"kubectl-velo.github.io/v1alpha1\",\n    \"items\": [],\n    \"forwards\": []\n}\n", ""},
+		{"yaml", "yaml", "shop", "apiVersion: kubectl-velo.github.io/v1alpha1\nforwards: []\nitems: []\nkind: InterceptList\n", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -218,7 +220,7 @@ func TestPrintStatusOfNone(t *testing.T) {
 			if err != nil || problems != nil {
 				t.Fatal(err, problems)
 			}
-			if err := o.print(list, tt.namespace); err != nil {
+			if err := o.print(list, tt.namespace, true); err != nil {
 				t.Fatal(err)
 			}
 			if out.String() != tt.out || errOut.String() != tt.errOut {
@@ -260,6 +262,7 @@ func TestStatus(t *testing.T) {
 			streams, _, out, errOut := genericiooptions.NewTestIOStreams()
 			o := statusOptions{
 				allNamespaces: tt.all, output: "name", streams: streams, cluster: &cluster{client: client, namespace: "shop"},
+				sessions: answering(nil),
 			}
 			// What can be told is told, whatever else is wrong.
 			err := o.run(t.Context())

@@ -201,7 +201,7 @@ func (s *surroundings) open(ctx context.Context) error {
 			return err
 		}
 		for _, m := range moved {
-			s.report.warns("port %d is taken on this machine%s: %s is at %s", m.dependency.Port, holder(m.dependency), title(m.dependency), m.to)
+			s.report.warns("port %d is taken on this machine%s: %s is at %s", m.dependency.Port, holder(m.dependency.Protocol, m.dependency.Port), title(m.dependency), m.to)
 		}
 		for i, d := range group {
 			way := &proxy.Forward{Host: d.Host, Port: d.Port, Tunnel: s.link.use}
