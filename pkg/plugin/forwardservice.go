@@ -73,10 +73,8 @@ func (s *forwardedService) doubt() {
 // number finds a port of the Service by its number or its name. A port that has UDP only can't be forwarded.
 func (s *forwardedService) number(called string) (int32, error) {
 	service := s.current()
-	number, err := int32(0), error(nil)
-	if parsed, notNumber := strconv.ParseUint(called, 10, 16); notNumber == nil {
-		number = int32(parsed) //nolint:gosec // of 16 bits
-	} else if number, err = util.LookupServicePortNumberByName(*service, called); err != nil {
+	number, err := servicePortNumber(service, called)
+	if err != nil {
 		return 0, err
 	}
 	var tcp, udp bool
@@ -95,6 +93,14 @@ func (s *forwardedService) number(called string) (int32, error) {
 		return 0, err
 	}
 	return number, nil
+}
+
+func servicePortNumber(service *corev1.Service, called string) (int32, error) {
+	number, err := strconv.ParseUint(called, 10, 16)
+	if err != nil {
+		return util.LookupServicePortNumberByName(*service, called)
+	}
+	return int32(number), nil //nolint:gosec // of 16 bits
 }
 
 func (s *forwardedService) remote(called string) (remotePort, error) {

@@ -82,7 +82,7 @@ func podSelector(object runtime.Object) (labels.Selector, error) {
 	switch o := object.(type) {
 	case *corev1.Service:
 		if len(o.Spec.Selector) == 0 {
-			return nil, fmt.Errorf("invalid service '%s': Service is defined without a selector", o.Name)
+			return nil, errors.New("invalid service '" + o.Name + "': Service is defined without a selector")
 		}
 		return labels.SelectorFromSet(o.Spec.Selector), nil
 	case *corev1.ReplicationController:

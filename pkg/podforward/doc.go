@@ -13,8 +13,9 @@
 //   - A caller is given to a pod that is ready and stays; of those, to the one with the fewest callers, and of equals always
 //     to the same. What a pod has taken stays with it until it ends, even when the pod is going.
 //   - A caller that a pod has not taken is given to another one, with every byte that it has said. One that may have been
-//     taken is not, but for one case: when the connection to the cluster breaks before anything was answered, and what the
-//     caller has said is nothing but whole HTTP requests that are safe to repeat by RFC 9110, section 9.2.2.
+//     taken is not, but for one case: when the connection to the cluster breaks or the pod is going, before anything was
+//     answered, and what the caller has said is nothing, or nothing but whole HTTP requests that are safe to repeat by
+//     RFC 9110, section 9.2.2.
 //   - While nobody can be reached, callers are held: so many, and for so long.
 //   - One caller's end, or reset, ends nothing but its own two streams.
 //   - A caller that doesn't read doesn't stop others. The protocol below has no flow control, so its answer is taken into

@@ -412,4 +412,4 @@ func echo(pod string, s fakeStream) {
 }
 
 // refusal is what a node says of a port that nobody listens at.
-var refusal = &portforward.Failure{Message: "error forwarding port 80: dial tcp4 127.0.0.1:80: connect: connection refused"}
+var refusal = &portforward.StreamError{Message: "error forwarding port 80: dial tcp4 127.0.0.1:80: connect: connection refused"}

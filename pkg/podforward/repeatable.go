@@ -8,13 +8,14 @@ import (
 	"net/http"
 )
 
-// repeatable reports whether what a caller has said is nothing but whole HTTP/1 requests of methods that are safe: then it may
-// be said again though somebody may have heard it (RFC 9110, section 9.2.2, which leaves that to those who know the method).
+// repeatable reports whether what a caller has said is nothing, or nothing but whole HTTP/1 requests of methods that are safe:
+// then it may be said again though somebody may have heard it (RFC 9110, section 9.2.2, which leaves that to those who know the
+// method).
 func repeatable(said []byte) bool {
 	r := bufio.NewReader(bytes.NewReader(said))
-	for requests := 0; ; requests++ {
+	for {
 		if _, err := r.Peek(1); err != nil {
-			return requests > 0
+			return true
 		}
 		request, err := http.ReadRequest(r)
 		if err != nil || request.ContentLength != 0 || len(request.TransferEncoding) > 0 {

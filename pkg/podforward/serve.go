@@ -150,7 +150,7 @@ func (f *Forward) unanswered(ctx context.Context, c *caller, gone error, l *link
 	if gone != nil || ctx.Err() != nil || c.lost {
 		return ended, err
 	}
-	failure, ok := errors.AsType[*portforward.Failure](err)
+	failure, ok := errors.AsType[*portforward.StreamError](err)
 	switch {
 	case ok && failure.Refused():
 		return refused, err
@@ -243,7 +243,7 @@ func (f *Forward) try(ctx context.Context, l *link, pod *corev1.Pod) error {
 		_ = s.Close() // which ends the reading
 		<-said
 	}
-	if failure, ok := errors.AsType[*portforward.Failure](err); ok && failure.Refused() || errors.Is(err, portforward.ErrCut) {
+	if failure, ok := errors.AsType[*portforward.StreamError](err); ok && failure.Refused() || errors.Is(err, portforward.ErrCut) {
 		return err
 	}
 	return nil

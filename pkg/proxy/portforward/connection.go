@@ -133,7 +133,7 @@ func (c *Connection) askFor(p *ping) {
 
 // Open opens a stream to a port on the pod's loopback, and returns when the pod's node has agreed to that. By then nothing
 // has been sent on it, and whether anybody in the pod listens isn't known yet: if nobody does, reading fails with a
-// [Failure].
+// [StreamError].
 func (c *Connection) Open(ctx context.Context, port uint16) (*Stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()

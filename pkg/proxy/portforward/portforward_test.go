@@ -198,7 +198,7 @@ func TestRefused(t *testing.T) {
 	s := open(t, c, 81)
 	defer s.Close()
 	_, err := s.Read(make([]byte, 1))
-	if failure, ok := errors.AsType[*Failure](err); !ok || !failure.Refused() {
+	if failure, ok := errors.AsType[*StreamError](err); !ok || !failure.Refused() {
 		t.Errorf("reading: %v, want a refusal", err)
 	}
 	exchange(t, other, "still there")
@@ -276,7 +276,7 @@ func TestConnectTimeout(t *testing.T) {
 	}
 }
 
-func TestFailureRefused(t *testing.T) {
+func TestStreamErrorRefused(t *testing.T) {
 	tests := []struct {
 		name, message string
 		want          bool
@@ -293,7 +293,7 @@ func TestFailureRefused(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := (&Failure{tt.message}).Refused(); got != tt.want {
+			if got := (&StreamError{tt.message}).Refused(); got != tt.want {
 				t.Errorf("Refused is %v", got)
 			}
 		})

@@ -20,10 +20,10 @@ const (
 	reasonTimeout = 200 * time.Millisecond
 )
 
-// Failure is why the pod's node has ended a stream, as its container runtime says it.
-type Failure struct{ Message string }
+// StreamError is why the pod's node has ended a stream, as its container runtime says it.
+type StreamError struct{ Message string }
 
-func (f *Failure) Error() string { return f.Message }
+func (f *StreamError) Error() string { return f.Message }
 
 // Refused reports whether the pod has certainly not taken the connection: nobody listens at its port, or the pod is gone.
 // Nothing that was sent has reached anybody then.
@@ -31,7 +31,7 @@ func (f *Failure) Error() string { return f.Message }
 // Runtimes have no code for that, only words. Those that are looked for are of containerd and CRI-O, which connect with Go's
 // net.Dial, and of cri-dockerd, which runs socat. A connection that was taken and then broken says "read tcp" or
 // "connection reset" instead, and what isn't known counts as taken.
-func (f *Failure) Refused() bool {
+func (f *StreamError) Refused() bool {
 	said := strings.ToLower(f.Message)
 	for _, sign := range []string{
 		"connection refused", "dial tcp", "failed to connect to localhost", "failed to dial",
@@ -65,12 +65,12 @@ func (s *Stream) hear() {
 	_ = s.failure.Close() // this end sends nothing on it
 	message, err := io.ReadAll(io.LimitReader(s.failure, errorLimit))
 	if err == nil && len(message) > 0 {
-		s.reason = &Failure{string(message)}
+		s.reason = &StreamError{string(message)}
 	}
 	_, _ = io.Copy(io.Discard, s.failure) // what isn't read stops the connection
 }
 
-// Read reads what the pod has sent. It fails with [io.EOF] when the pod has ended its side in order, with a [Failure] if
+// Read reads what the pod has sent. It fails with [io.EOF] when the pod has ended its side in order, with a [StreamError] if
 // the node gives a reason, with [ErrCut] when the connection broke, and with [net.ErrClosed] after Close.
 func (s *Stream) Read(p []byte) (int, error) {
 	n, err := s.data.Read(p)
