@@ -63,7 +63,7 @@ func (d *Dialer) connect(ctx context.Context) (*Connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	frames, err := spdystream.NewConnection(socket, false)
+	frames, err := spdystream.NewConnection(&wholeFrames{Conn: socket}, false)
 	if err != nil {
 		return nil, errors.Join(err, socket.Close())
 	}
