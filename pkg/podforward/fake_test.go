@@ -220,8 +220,16 @@ type fakeCluster struct {
 	ctx     context.Context
 }
 
-// newFakeCluster returns a cluster with pods that answer with serve. Its pool runs until the test ends.
+// newFakeCluster returns a cluster with pods that answer with serve, in a bubble, when it is connected to. Its pool runs until
+// the test ends.
 func newFakeCluster(t *testing.T, serve func(pod string, s fakeStream), pods ...string) *fakeCluster {
+	t.Helper()
+	c := startFakeCluster(t, serve, pods...)
+	synctest.Wait()
+	return c
+}
+
+func startFakeCluster(t *testing.T, serve func(pod string, s fakeStream), pods ...string) *fakeCluster {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	c := &fakeCluster{T: t, objects: make(map[string]*corev1.Pod), ctx: ctx}
@@ -236,7 +244,6 @@ func newFakeCluster(t *testing.T, serve func(pod string, s fakeStream), pods ...
 		cancel()
 		running.Wait()
 	})
-	synctest.Wait()
 	return c
 }
 

@@ -101,7 +101,7 @@ func (s *Stream) explain(err error) error {
 	select {
 	case <-s.closed:
 		return net.ErrClosed
-	case <-s.conn.done:
+	case <-s.conn.frames.CloseChan(): // which comes before the end of its streams
 		return ErrCut
 	default:
 	}
