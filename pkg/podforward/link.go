@@ -46,10 +46,10 @@ func (l *link) good() bool { return !l.leaving && !l.silent && !l.removed && !l.
 
 // open opens a stream for a caller. When it fails, nothing has been sent.
 func (l *link) open(ctx context.Context, port uint16) (Stream, error) {
-	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	opening, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	s, err := l.conn.Open(ctx, port)
-	if err != nil {
+	s, err := l.conn.Open(opening, port)
+	if err != nil && ctx.Err() == nil {
 		l.pool.doubt(l)
 	}
 	return s, err

@@ -53,7 +53,7 @@ func (f *Forward) serve(ctx context.Context, conn Conn) {
 	defer context.AfterFunc(ctx, c.abort)()
 	tries, backoff := 0, retryBackoff()
 	var since time.Time // of refusals in a row
-	for c.waited < holdTimeout {
+	for ctx.Err() == nil && c.waited < holdTimeout {
 		l, pod, _ := f.pool.take()
 		if l == nil {
 			if l, pod = f.hold(ctx, c); l == nil {

@@ -234,7 +234,7 @@ func TestForwardArguments(t *testing.T) {
 			var list struct {
 				Items []forward `json:"items"`
 			}
-			if err := json.Unmarshal([]byte(out[strings.Index(out, "{"):]), &list); err != nil {
+			if err := json.NewDecoder(strings.NewReader(out[strings.Index(out, "{"):])).Decode(&list); err != nil {
 				t.Fatal(err, out)
 			}
 			if len(list.Items) == 0 || len(list.Items[0].Local) == 0 || !slices.Equal(list.Items[0].Pods, []string{pod}) {
@@ -382,6 +382,7 @@ func (e *env) startPortForward(target string, ports ...string) *portForward {
 			p.starts++
 			p.mu.Unlock()
 			_ = exec.CommandContext(ctx, "kubectl", e.flags(args)...).Run()
+			time.Sleep(100 * time.Millisecond)
 		}
 	}()
 	e.Cleanup(func() { <-ended })
