@@ -85,7 +85,7 @@ func newForwardCommand(kubeconfig *genericclioptions.ConfigFlags, interrupts *In
 	flags := cmd.Flags()
 	flags.StringSliceVar(&o.addresses, "address", []string{"localhost"}, "`IP`s to listen at, or localhost, comma separated; localhost is 127.0.0.1 and ::1, or the one of them that there is")
 	flags.StringVarP(&o.selector, "selector", "l", "", "forward to the pods with these `LABELS`, instead of TYPE/NAME")
-	flags.BoolVar(&o.all, "all", false, "forward every TCP port of every Service of the namespace, to the local port of the same number, or a free one")
+	flags.BoolVar(&o.all, "all", false, "forward every TCP port of every Service of the namespace that has pods, to the local port of the same number, or a free one")
 	flags.DurationVar(&o.timeout, "timeout", time.Minute, "how long everything may take to be ready")
 	flags.DurationVar(&o.timeout, "pod-running-timeout", time.Minute, "the same, as kubectl port-forward has it")
 	_ = flags.MarkHidden("pod-running-timeout") // it is there

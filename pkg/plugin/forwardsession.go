@@ -7,14 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/kubectl-velo/kubectl-velo/pkg/livesession"
@@ -36,8 +32,8 @@ type forwardSession struct {
 	id      string
 	since   time.Time
 
+	targets  []*forwardTarget
 	forwards []*portForward
-	pools    []*podforward.Pool // of the targets
 }
 
 // portForward is one port that is forwarded.
@@ -45,7 +41,6 @@ type portForward struct {
 	target    *forwardTarget
 	asked     portArgument
 	port      remotePort
-	pool      *podforward.Pool
 	forward   *podforward.Forward
 	listeners []*net.TCPListener
 }
@@ -77,23 +72,14 @@ func (s *forwardSession) run(ctx context.Context) error {
 	for _, f := range s.forwards {
 		goroutines.Go(func() { s.tellRefusals(ctx, f) })
 	}
-	for i, pool := range s.pools {
-		goroutines.Go(func() { s.tellCuts(ctx, s.nameOf(i), pool) })
+	for _, target := range s.targets {
+		goroutines.Go(func() { s.tellCuts(ctx, target) })
 	}
 	if len(s.options.command) > 0 {
 		return runChild(ctx, s.options.interrupts, s.options.command, nil, s.options.streams)
 	}
 	<-ctx.Done()
 	return nil
-}
-
-func (s *forwardSession) nameOf(pool int) string {
-	for _, f := range s.forwards {
-		if f.pool == s.pools[pool] {
-			return f.target.Name
-		}
-	}
-	return ""
 }
 
 // close closes the listeners, which is all that there may be without a goroutine that sees to it.
@@ -116,8 +102,8 @@ func (s *forwardSession) start(ctx context.Context, goroutines *sync.WaitGroup) 
 		}
 	}
 	// They go on after that.
-	for _, pool := range s.pools {
-		goroutines.Go(func() { pool.Run(ctx) })
+	for _, target := range s.targets {
+		goroutines.Go(func() { target.pool.Run(ctx) })
 	}
 	for _, f := range s.forwards {
 		goroutines.Go(func() { f.forward.Serve(ctx, f.listeners...) })
@@ -127,10 +113,11 @@ func (s *forwardSession) start(ctx context.Context, goroutines *sync.WaitGroup) 
 
 // find finds the targets, and their ports.
 func (s *forwardSession) find(ctx context.Context) error {
-	targets, ports, err := s.targets(ctx)
+	targets, ports, err := s.wanted(ctx)
 	if err != nil {
 		return err
 	}
+	connector := &podforward.Cluster{Config: s.config, Client: s.client.CoreV1().RESTClient(), Namespace: s.namespace}
 	every := lookEvery * time.Duration(1+(len(targets)-1)/lookTargets)
 	for i, target := range targets {
 		for _, port := range ports[i] {
@@ -138,28 +125,33 @@ func (s *forwardSession) find(ctx context.Context) error {
 				return err
 			}
 		}
-		pool := podforward.NewPool(target.Target, &podforward.Cluster{
-			Config: s.config, Client: s.client.CoreV1().RESTClient(), Namespace: s.namespace,
-		}, every)
-		s.pools = append(s.pools, pool)
 		pod, err := s.firstPod(ctx, target)
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
+		case pod == nil:
+			continue
 		}
+		target.pool = podforward.NewPool(target.Target, connector, every)
+		s.targets = append(s.targets, target)
 		for _, asked := range ports[i] {
 			port, err := target.remote(asked.remote, pod)
 			if err != nil {
 				return err
 			}
 			s.forwards = append(s.forwards, &portForward{
-				target: target, asked: asked, port: port, pool: pool, forward: podforward.NewForward(pool, port.of),
+				target: target, asked: asked, port: port, forward: podforward.NewForward(target.pool, port.of),
 			})
 		}
+	}
+	if len(s.targets) == 0 {
+		return fmt.Errorf("no service in namespace %s has pods", s.namespace)
 	}
 	return nil
 }
 
-func (s *forwardSession) targets(ctx context.Context) (targets []*forwardTarget, ports [][]portArgument, err error) {
+// wanted returns the targets that were asked for, and the ports of each.
+func (s *forwardSession) wanted(ctx context.Context) (targets []*forwardTarget, ports [][]portArgument, err error) {
 	if s.options.all {
 		return s.allServices(ctx)
 	}
@@ -177,25 +169,6 @@ func (s *forwardSession) targets(ctx context.Context) (targets []*forwardTarget,
 		targets, ports = append(targets, target), append(ports, argument.ports)
 	}
 	return targets, ports, nil
-}
-
-// firstPod returns the best pod of a target, and waits until it has one.
-func (s *forwardSession) firstPod(ctx context.Context, target *forwardTarget) (*corev1.Pod, error) {
-	for {
-		pods, err := target.Find(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("looking for the pods of %s: %w", target.Name, err)
-		}
-		if pod := bestPod(pods); pod != nil {
-			return pod, nil
-		}
-		s.report.waits(target.Name, "it has no pods")
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("waiting for %s in namespace %s: it has no pods: %w", target.Name, s.namespace, context.Cause(ctx))
-		case <-time.After(lookEvery):
-		}
-	}
 }
 
 // listen listens for a port's clients. With --all a port that can't be had is replaced by a free one.
@@ -217,81 +190,6 @@ func (s *forwardSession) listen(ctx context.Context, f *portForward) (err error)
 // String names a port of a target.
 func (f *portForward) String() string { return f.target.Name + ":" + f.asked.remote }
 
-// await waits until all are ready, and with a COMMAND until they answer.
-func (s *forwardSession) await(ctx context.Context) error {
-	for i, pool := range s.pools {
-		if err := s.awaitPool(ctx, s.nameOf(i), pool); err != nil {
-			return err
-		}
-	}
-	if len(s.options.command) == 0 {
-		return nil
-	}
-	for _, f := range s.forwards {
-		if err := f.forward.Await(ctx); err != nil {
-			return fmt.Errorf("waiting for an answer of %s: %w", f, err)
-		}
-	}
-	return nil
-}
-
-// awaitPool waits until connections can be given to a pod. What the API server refuses, it will go on to refuse.
-func (s *forwardSession) awaitPool(ctx context.Context, name string, pool *podforward.Pool) error {
-	for {
-		changed := pool.Changed()
-		status := pool.Status()
-		switch {
-		case status.State == podforward.Ready:
-			return nil
-		case apierrors.IsForbidden(status.Err), apierrors.IsUnauthorized(status.Err):
-			return status.Err
-		case time.Since(status.Since) > briefCut:
-			s.report.waits(name, status.Reason)
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for %s in namespace %s: %s: %w", name, s.namespace, status.Reason, context.Cause(ctx))
-		}
-	}
-}
-
-// waits says what is waited for, each thing once.
-func (r *report) waits(name, reason string) {
-	r.sayOnce(r.begins, "waiting for %s: %s", name, reason)
-}
-
-// announce says where everything is: on stdout as kubectl port-forward does, unless another format is wanted, or stdout is
-// the COMMAND's.
-func (s *forwardSession) announce() error {
-	for _, f := range s.forwards {
-		s.report.is("%s is at %s", f, f.shownAddress())
-	}
-	if s.options.output != "" {
-		return printForwards(s.options.streams.Out, s.options.output, s.describe())
-	}
-	if len(s.options.command) > 0 {
-		return nil
-	}
-	for _, f := range s.forwards {
-		for _, l := range f.listeners {
-			if _, err := fmt.Fprintf(s.options.streams.Out, "Forwarding from %s -> %d\n", l.Addr(), f.port.container); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// shownAddress is the first one, for people.
-func (f *portForward) shownAddress() string {
-	address := f.listeners[0].Addr().(*net.TCPAddr)
-	if address.IP.IsLoopback() {
-		return net.JoinHostPort("localhost", strconv.Itoa(address.Port))
-	}
-	return address.String()
-}
-
 // keep has the connections show that they live whenever there is reason to doubt it, until ctx ends.
 func (s *forwardSession) keep(ctx context.Context) {
 	awake, network := newWakefulness(time.Now()), newNetwork()
@@ -304,8 +202,8 @@ func (s *forwardSession) keep(ctx context.Context) {
 		case <-tick.C:
 		}
 		if slept := awake.tick(time.Now(), true) > 0; network.changed() || slept {
-			for _, pool := range s.pools {
-				pool.Probe()
+			for _, target := range s.targets {
+				target.pool.Probe()
 			}
 		}
 	}
@@ -318,7 +216,7 @@ func (s *forwardSession) describe() *livesession.Session {
 		Name: s.forwards[0].target.Name, Since: s.since,
 	}
 	for _, f := range s.forwards {
-		status, traffic := f.pool.Status(), f.forward.Traffic()
+		status, traffic := f.target.pool.Status(), f.forward.Traffic()
 		one := livesession.Forward{
 			Name: f.target.Name, Port: f.asked.remote, Pods: status.Pods,
 			State: livesession.State(status.State), Reason: status.Reason, StateSince: status.Since, Reconnects: status.Reconnects,
@@ -337,51 +235,5 @@ func (s *forwardSession) answerOthers(ctx context.Context) {
 	err := livesession.Serve(ctx, s.id, func() livesession.Session { return *s.describe() })
 	if err != nil {
 		s.report.warns("'kubectl velo status' won't show these forwards: %v", err)
-	}
-}
-
-// tellCuts tells when new connections have to wait, and when they go on, until ctx ends.
-func (s *forwardSession) tellCuts(ctx context.Context, name string, pool *podforward.Pool) {
-	var told time.Time // since when they wait, if that was told
-	for {
-		changed, status := pool.Changed(), pool.Status()
-		var brief <-chan time.Time
-		switch {
-		case status.State == podforward.Ready && !told.IsZero():
-			s.report.is("%s goes on, after %v", name, time.Since(told).Round(100*time.Millisecond))
-			told = time.Time{}
-		case status.State == podforward.Waiting && told.IsZero():
-			if left := briefCut - time.Since(status.Since); left > 0 {
-				brief = time.After(left)
-				break
-			}
-			told = status.Since
-			s.report.warns("%s: new connections wait: %s", name, strings.TrimSpace(status.Reason))
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-changed:
-		case <-brief:
-		}
-	}
-}
-
-// tellRefusals tells from time to time what pods refuse, until ctx ends.
-func (s *forwardSession) tellRefusals(ctx context.Context, f *portForward) {
-	tick := time.NewTicker(noticeInterval)
-	defer tick.Stop()
-	told := int64(0)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		refusals := f.forward.Traffic().Refusals
-		if refusals.Count > told {
-			s.report.warns("%s: connections were refused %d times and went to the next pod: %s", f, refusals.Count-told, refusals.Last)
-		}
-		told = refusals.Count
 	}
 }

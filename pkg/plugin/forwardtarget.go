@@ -31,6 +31,8 @@ type forwardTarget struct {
 
 	// service is nil if its ports are those of pods.
 	service *forwardedService
+	// pool is there once the session has begun with it.
+	pool *podforward.Pool
 }
 
 // forwardTarget finds what an argument names, as kubectl port-forward does: a pod, if there is no type.
