@@ -70,6 +70,9 @@ func (s *forwardSession) tellCuts(ctx context.Context, target *forwardTarget) {
 	}
 }
 
+// refusalsWorthTelling is how many there are when something is wrong: a pod that goes, or has just come, refuses a few.
+const refusalsWorthTelling = 5
+
 // tellRefusals tells from time to time what pods refuse, until ctx ends.
 func (s *forwardSession) tellRefusals(ctx context.Context, f *portForward) {
 	tick := time.NewTicker(noticeInterval)
@@ -82,8 +85,8 @@ func (s *forwardSession) tellRefusals(ctx context.Context, f *portForward) {
 		case <-tick.C:
 		}
 		refusals := f.forward.Traffic().Refusals
-		if refusals.Count > told {
-			s.report.warns("%s: connections were refused %d times and went to the next pod: %s", f, refusals.Count-told, refusals.Last)
+		if refusals.Count-told >= refusalsWorthTelling {
+			s.report.warns("%s: pods have refused connections %d times: %s", f, refusals.Count-told, refusals.Last)
 		}
 		told = refusals.Count
 	}

@@ -100,7 +100,7 @@ func servicePortNumber(service *corev1.Service, called string) (int32, error) {
 	if err != nil {
 		return util.LookupServicePortNumberByName(*service, called)
 	}
-	return int32(number), nil //nolint:gosec // of 16 bits
+	return int32(number), nil
 }
 
 func (s *forwardedService) remote(called string) (remotePort, error) {

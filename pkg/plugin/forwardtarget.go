@@ -204,8 +204,9 @@ func (t *forwardTarget) remote(called string, pod *corev1.Pod) (remotePort, erro
 // podPort finds a port that is called by a pod's name for it, or by its number.
 func podPort(called string, pod *corev1.Pod) (remotePort, error) {
 	of := func(pod *corev1.Pod) (uint16, error) { return portOfPod(pod, called) }
-	if number, err := strconv.ParseUint(called, 10, 16); err == nil {
-		of = func(*corev1.Pod) (uint16, error) { return uint16(number), nil }
+	if parsed, err := strconv.ParseUint(called, 10, 16); err == nil {
+		number := uint16(parsed)
+		of = func(*corev1.Pod) (uint16, error) { return number, nil }
 	}
 	number, err := of(pod)
 	if err != nil {

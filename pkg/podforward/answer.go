@@ -79,30 +79,34 @@ func (a *answer) abandon(err error) {
 	}
 }
 
-// next returns what is to be read next: a chunk, or neither that nor an error at the end.
+// next returns what is to be read next, or neither a chunk nor an error at the end.
 func (a *answer) next() (*chunk, error) {
 	for {
-		a.mu.Lock()
-		switch {
-		case a.err != nil:
-			defer a.mu.Unlock()
-			return nil, a.err
-		case len(a.queue) > 0:
-			defer a.mu.Unlock()
-			c := a.queue[0]
-			a.queue[0] = nil
-			a.queue = a.queue[1:]
-			return c, nil
-		case a.ended:
-			defer a.mu.Unlock()
-			return nil, nil
+		c, over, err := a.pop()
+		if c != nil || over {
+			return c, err
 		}
-		a.mu.Unlock()
 		select {
 		case <-a.more:
 		case <-a.over:
 		}
 	}
+}
+
+// pop takes the first chunk, if there is one, and reports whether there won't be any if not.
+func (a *answer) pop() (c *chunk, over bool, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.err != nil {
+		return nil, true, a.err
+	}
+	if len(a.queue) == 0 {
+		return nil, a.ended, nil
+	}
+	c = a.queue[0]
+	a.queue[0] = nil
+	a.queue = a.queue[1:]
+	return c, false, nil
 }
 
 // deliver writes all of it to the caller, and counts that.

@@ -63,7 +63,7 @@ func newAttempt(s Stream) *attempt {
 func (c *caller) say(to *attempt) error {
 	if len(c.kept) > 0 {
 		if _, err := to.Write(c.kept); err != nil {
-			return nil //nolint:nilerr // the caller is not gone
+			return nil // the caller is not gone
 		}
 	}
 	if c.over {
@@ -79,7 +79,7 @@ func (c *caller) say(to *attempt) error {
 		said, err := c.hear(buffer[:])
 		if len(said) > 0 {
 			if _, err := to.Write(said); err != nil {
-				return nil //nolint:nilerr // the caller is not gone
+				return nil // the caller is not gone
 			}
 		}
 		switch {

@@ -158,7 +158,8 @@ func (p *Pool) tryConnect(ctx context.Context, pod string) (Connection, error) {
 func (p *Pool) dialled(pod *corev1.Pod) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.dialling[pod.UID]--; p.dialling[pod.UID] == 0 {
+	p.dialling[pod.UID]--
+	if p.dialling[pod.UID] == 0 {
 		delete(p.dialling, pod.UID)
 	}
 	p.changedLocked()

@@ -78,7 +78,8 @@ func (f *Forward) serve(ctx context.Context, conn Conn) {
 				return
 			}
 		}
-		if tries++; tries > 1 {
+		tries++
+		if tries > 1 {
 			again := backoff.Step()
 			pause(ctx, again)
 			c.waited += again
@@ -88,11 +89,10 @@ func (f *Forward) serve(ctx context.Context, conn Conn) {
 
 // hold waits for a connection to a pod, and returns none if the caller goes before, or if there are too many to hold.
 func (f *Forward) hold(ctx context.Context, c *caller) (*link, *corev1.Pod) {
-	if f.held.Add(1); f.held.Load() > holdLimit {
-		f.held.Add(-1)
+	defer f.held.Add(-1)
+	if f.held.Add(1) > holdLimit {
 		return nil, nil
 	}
-	defer f.held.Add(-1)
 	began := time.Now()
 	defer func() { c.waited += time.Since(began) }()
 	ctx, cancel := context.WithTimeout(ctx, holdTimeout-c.waited)
@@ -241,7 +241,7 @@ func (f *Forward) try(ctx context.Context, l *link, pod *corev1.Pod) error {
 		_ = s.Close()
 	case <-timer.C:
 		_ = s.Close() // which ends the reading
-		<-said
+		_ = <-said
 	}
 	if failure, ok := errors.AsType[*portforward.StreamError](err); ok && failure.Refused() || errors.Is(err, portforward.ErrCut) {
 		return err

@@ -305,7 +305,7 @@ func TestUnreadIsEvicted(t *testing.T) {
 			c := chunks.Get().(*chunk)
 			c.n = chunkSize
 			flooded.put(c)
-			if _, err := flooded.next(); flooded.err != nil {
+			if _, err := flooded.next(); err != nil {
 				if !errors.Is(err, errStalls) {
 					t.Errorf("it has ended with %v", err)
 				}

@@ -221,20 +221,25 @@ func TestForwardArguments(t *testing.T) {
 	e.deployForwarded(1)
 	pod := e.pods("web")[0].Name
 	for _, args := range [][]string{
-		{pod, ":8080"}, {"pod/" + pod, ":8080"}, {"deploy/web", ":8080"}, {"svc/web", ":80"}, {"service/web", ":http"},
-		{"-l", "app=web", ":8080"}, {"--address", "127.0.0.1", "svc/web", ":80"}, {"svc/web", ":http", "deployment/web", ":9000"},
+		{pod, ":8080"},
+		{"pod/" + pod, ":8080"},
+		{"deploy/web", ":8080"},
+		{"svc/web", ":80"},
+		{"service/web", ":http"},
+		{"-l", "app=web", ":8080"},
+		{"--address", "127.0.0.1", "svc/web", ":80"},
+		{"svc/web", ":http", "deployment/web", ":9000"},
 		{"--all"},
 	} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
-			e := e.within(t)
-			v := e.start(append([]string{"forward", "-o", "json"}, args...)...)
+			v := e.within(t).start(append([]string{"forward", "-o", "json"}, args...)...)
 			v.says(`"kind": "ForwardList"`)
 			v.says("\n}\n")
-			out := v.output.String()
+			_, out, _ := strings.Cut(v.output.String(), "{")
 			var list struct {
 				Items []forward `json:"items"`
 			}
-			if err := json.NewDecoder(strings.NewReader(out[strings.Index(out, "{"):])).Decode(&list); err != nil {
+			if err := json.NewDecoder(strings.NewReader("{" + out)).Decode(&list); err != nil {
 				t.Fatal(err, out)
 			}
 			if len(list.Items) == 0 || len(list.Items[0].Local) == 0 || !slices.Equal(list.Items[0].Pods, []string{pod}) {

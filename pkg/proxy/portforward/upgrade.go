@@ -99,18 +99,19 @@ type spdyUpgrade struct {
 }
 
 func (u *spdyUpgrade) RoundTrip(request *http.Request) (*http.Response, error) {
-	request = request.Clone(request.Context())
+	ctx := request.Context()
+	request = request.Clone(ctx)
 	request.Header.Set(httpstream.HeaderConnection, httpstream.HeaderUpgrade)
 	request.Header.Set(httpstream.HeaderUpgrade, spdy.HeaderSpdy31)
 	conn, err := u.dialer.Dial(request)
 	if err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(request.Context(), func() { _ = conn.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	response, err := http.ReadResponse(bufio.NewReader(conn), request)
 	if !stop() && err == nil {
 		_ = response.Body.Close()
-		err = context.Cause(request.Context())
+		err = context.Cause(ctx)
 	}
 	if err != nil {
 		_ = conn.Close()
