@@ -216,7 +216,10 @@ func (f *Forward) Await(ctx context.Context) error {
 		f.pool.shun(l)
 		pause(ctx, backoff.Step())
 	}
-	return errors.Join(context.Cause(ctx), last)
+	if last == nil {
+		return context.Cause(ctx)
+	}
+	return fmt.Errorf("%w: %w", context.Cause(ctx), last)
 }
 
 // try opens a connection, and waits for a moment whether the pod refuses it.
@@ -229,22 +232,22 @@ func (f *Forward) try(ctx context.Context, l *link, pod *corev1.Pod) error {
 	if err != nil {
 		return err
 	}
-	said := make(chan error, 1)
+	done := make(chan struct{})
+	var said error
 	go func() {
-		_, err := s.Read(make([]byte, 1))
-		said <- err
+		defer close(done)
+		_, said = s.Read(make([]byte, 1))
 	}()
 	timer := time.NewTimer(settled)
 	defer timer.Stop()
 	select {
-	case err = <-said:
-		_ = s.Close()
+	case <-done:
 	case <-timer.C:
-		_ = s.Close() // which ends the reading
-		_ = <-said
 	}
-	if failure, ok := errors.AsType[*portforward.StreamError](err); ok && failure.Refused() || errors.Is(err, portforward.ErrCut) {
-		return err
+	_ = s.Close() // which ends the reading
+	<-done
+	if failure, ok := errors.AsType[*portforward.StreamError](said); ok && failure.Refused() || errors.Is(said, portforward.ErrCut) {
+		return said
 	}
 	return nil
 }
