@@ -20,7 +20,8 @@ import (
 // openTimeout bounds the opening of a stream, however long its caller would wait.
 const openTimeout = 30 * time.Second
 
-// ErrCut is the end of a stream whose connection has broken: what else was to come isn't known.
+// ErrCut is the end of a stream whose connection has broken, or that the pod's node has reset without a reason: what else was
+// to come isn't known.
 var ErrCut = errors.New("the connection to the pod has broken")
 
 // Connection is an upgraded connection to one pod.
@@ -37,7 +38,9 @@ type Connection struct {
 	closed  bool
 	last    int64 // request ID
 	streams map[*Stream]struct{}
-	ping    *ping // the one that isn't answered yet
+	opening int                 // how many streams aren't known by their IDs yet,
+	early   map[uint32]struct{} // and IDs of streams that were reset meanwhile
+	ping    *ping               // the one that isn't answered yet
 }
 
 // ping is asked once and may be waited for by many.
@@ -63,14 +66,15 @@ func (d *Dialer) connect(ctx context.Context) (*Connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	frames, err := spdystream.NewConnection(&wholeFrames{Conn: socket}, false)
+	c := &Connection{
+		socket: socket, pod: d.pod, done: make(chan struct{}),
+		streams: make(map[*Stream]struct{}), early: make(map[uint32]struct{}),
+	}
+	frames, err := spdystream.NewConnection(&frameConn{Conn: socket, reset: c.wasReset}, false)
 	if err != nil {
 		return nil, errors.Join(err, socket.Close())
 	}
-	c := &Connection{
-		frames: frames, socket: socket, pod: d.pod,
-		done: make(chan struct{}), streams: make(map[*Stream]struct{}),
-	}
+	c.frames = frames
 	c.goroutines.Go(func() {
 		// A server opens no streams.
 		frames.Serve(func(s *spdystream.Stream) { _ = s.Refuse() })
@@ -137,6 +141,11 @@ func (c *Connection) askFor(p *ping) {
 func (c *Connection) Open(ctx context.Context, port uint16) (*Stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
+	select {
+	case <-c.done: // or its agreement would be waited for
+		return nil, fmt.Errorf("opening a stream to port %d: %w", port, ErrCut)
+	default:
+	}
 	s, err := c.request(port)
 	if err != nil {
 		return nil, err
@@ -180,9 +189,11 @@ func (c *Connection) request(port uint16) (*Stream, error) {
 	c.last++
 	id := strconv.FormatInt(c.last, 10)
 	c.streams[s] = struct{}{}
+	c.opening++
 	s.opening.Add(1)
 	c.mu.Unlock()
 	defer s.opening.Done()
+	defer c.know(s)
 
 	create := func(kind string) (*spdystream.Stream, error) {
 		headers := http.Header{}
@@ -197,9 +208,40 @@ func (c *Connection) request(port uint16) (*Stream, error) {
 	}
 	if err != nil {
 		c.forget(s)
+		s.resetBoth() // what isn't reset is waited for when the connection ends
 		return nil, fmt.Errorf("opening a stream to port %d: %w: %w", port, ErrCut, err)
 	}
 	return s, nil
+}
+
+// know takes note of a stream's ID. It may have been reset before that.
+func (c *Connection) know(s *Stream) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.data != nil {
+		s.id = s.data.Identifier()
+		if _, ok := c.early[s.id]; ok {
+			s.broken.Store(true)
+		}
+	}
+	c.opening--
+	if c.opening == 0 {
+		clear(c.early)
+	}
+}
+
+// wasReset takes note that the node has reset a stream.
+func (c *Connection) wasReset(id uint32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.opening > 0 {
+		c.early[id] = struct{}{}
+	}
+	for s := range c.streams {
+		if s.id == id {
+			s.broken.Store(true)
+		}
+	}
 }
 
 func (c *Connection) forget(s *Stream) {

@@ -30,6 +30,7 @@ const (
 	echoPort   = "80"
 	closedPort = "81"
 	silentPort = "82"
+	resetPort  = "83"
 )
 
 // fakeNode is an API server without WebSocket whose pods' ports do what they are called.
@@ -64,9 +65,14 @@ func (n *fakeNode) serve(w http.ResponseWriter, r *http.Request) {
 	if _, err := httpstream.Handshake(r, w, []string{kubeportforward.PortForwardProtocolV1Name}); err != nil {
 		return
 	}
-	streams := make(chan httpstream.Stream, 1)
-	conn := spdy.NewResponseUpgrader().UpgradeResponse(w, r, func(s httpstream.Stream, _ <-chan struct{}) error {
-		streams <- s
+	type opened struct {
+		httpstream.Stream
+
+		replied <-chan struct{}
+	}
+	streams := make(chan opened, 1)
+	conn := spdy.NewResponseUpgrader().UpgradeResponse(w, r, func(s httpstream.Stream, replied <-chan struct{}) error {
+		streams <- opened{s, replied}
 		return nil
 	})
 	if conn == nil {
@@ -75,22 +81,26 @@ func (n *fakeNode) serve(w http.ResponseWriter, r *http.Request) {
 	n.mu.Lock()
 	n.conns = append(n.conns, conn)
 	n.mu.Unlock()
-	halves := make(map[string]httpstream.Stream)
+	halves := make(map[string]opened)
 	for {
 		select {
 		case <-conn.CloseChan():
 			return
 		case s := <-streams:
 			id := s.Headers().Get(corev1.PortForwardRequestIDHeader)
-			other := halves[id]
-			if other == nil {
+			other, ok := halves[id]
+			if !ok {
 				halves[id] = s
 				continue
 			}
 			if s.Headers().Get(corev1.StreamType) == corev1.StreamTypeError {
 				s, other = other, s
 			}
-			go forward(s, other)
+			go func() {
+				<-s.replied
+				<-other.replied
+				forward(s, other)
+			}()
 		}
 	}
 }
@@ -107,6 +117,9 @@ func forward(data, failure httpstream.Stream) {
 		_ = failure.Reset()
 	case silentPort:
 		_, _ = io.Copy(io.Discard, data)
+	case resetPort:
+		_, _ = fmt.Fprint(data, "part")
+		_ = data.Reset()
 	}
 }
 
@@ -221,6 +234,22 @@ func TestCut(t *testing.T) {
 	if err := c.Ping(t.Context()); err == nil {
 		t.Error("it answers")
 	}
+}
+
+// What the node resets without a reason has not come to its end, even if this side had.
+func TestReset(t *testing.T) {
+	c := newFakeNode(t).connect(t)
+	for _, half := range []bool{false, true} {
+		s := open(t, c, 83)
+		if half {
+			_ = s.CloseWrite() // it may be reset already
+		}
+		if got, err := io.ReadAll(s); !errors.Is(err, ErrCut) || string(got) != "part" {
+			t.Errorf("read %q, %v, want ErrCut", got, err)
+		}
+		_ = s.Close()
+	}
+	exchange(t, open(t, c, 80), "still there")
 }
 
 // Closing a connection ends whatever waits for it.

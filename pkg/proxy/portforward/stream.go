@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/moby/spdystream"
@@ -52,6 +53,8 @@ type Stream struct {
 	conn          *Connection
 	data, failure *spdystream.Stream
 	opening       sync.WaitGroup // until data and failure are there, or won't be
+	id            uint32         // of data; guarded by conn.mu
+	broken        atomic.Bool    // the node has reset data
 	close         sync.Once
 	closed        chan struct{}
 
@@ -71,7 +74,8 @@ func (s *Stream) hear() {
 }
 
 // Read reads what the pod has sent. It fails with [io.EOF] when the pod has ended its side in order, with a [StreamError] if
-// the node gives a reason, with [ErrCut] when the connection broke, and with [net.ErrClosed] after Close.
+// the node gives a reason, with [ErrCut] when the connection broke or the node has reset the stream without a reason, and with
+// [net.ErrClosed] after Close.
 func (s *Stream) Read(p []byte) (int, error) {
 	n, err := s.data.Read(p)
 	return n, s.explain(err)
@@ -105,6 +109,9 @@ func (s *Stream) explain(err error) error {
 		return ErrCut
 	default:
 	}
+	if s.broken.Load() {
+		return ErrCut
+	}
 	return err
 }
 
@@ -130,10 +137,14 @@ func (s *Stream) reset() {
 	s.close.Do(func() {
 		close(s.closed)
 		s.opening.Wait()
-		for _, one := range []*spdystream.Stream{s.data, s.failure} {
-			if one != nil {
-				_ = one.Reset() // it fails with its connection, which has reset it then
-			}
-		}
+		s.resetBoth()
 	})
+}
+
+func (s *Stream) resetBoth() {
+	for _, one := range []*spdystream.Stream{s.data, s.failure} {
+		if one != nil {
+			_ = one.Reset() // it fails with its connection, which has reset it then
+		}
+	}
 }
