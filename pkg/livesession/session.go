@@ -142,6 +142,17 @@ type Forward struct {
 	// BytesSent and BytesReceived are what went to pods and what came from them since the session began.
 	BytesSent     int64 `json:"bytesSent"`
 	BytesReceived int64 `json:"bytesReceived"`
+	// Bypass is there while a production path of Name is broken.
+	Bypass *Bypass `json:"bypass,omitempty"`
+}
+
+// Bypass is what a forward stands in for.
+type Bypass struct {
+	// Since when it has.
+	Since time.Time `json:"since"`
+	// Paths are those that are broken, with the reason, for people:
+	// "ingress shop/web → service shop/web: selector app=web-v2 matches no pod".
+	Paths []string `json:"paths"`
 }
 
 // State is what becomes of new connections to a local address.

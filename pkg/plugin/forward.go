@@ -56,6 +56,9 @@ func newForwardCommand(kubeconfig *genericclioptions.ConfigFlags, interrupts *In
 			is reset. When a client ends its side, its pod has one more second to answer: container runtimes do that, with
 			'kubectl port-forward' too.
 
+			It is a bypass of the way that callers take in production. When it starts and when it ends, it says if that is
+			broken, and why, as 'kubectl velo verify' finds it.
+
 			Without COMMAND, it goes on until it is interrupted. With it, COMMAND is started once every port answers, and its
 			exit code is passed on; 124 means that not all were ready within --timeout.`),
 		Example: templates.Examples(`

@@ -273,6 +273,7 @@ func forwardingSession() livesession.Session {
 			{
 				Name: "service/web", Port: "http", Local: []string{"127.0.0.1:8080", "[::1]:8080"}, Pods: []string{"web-1", "web-2"},
 				State: livesession.Ready, StateSince: time.Now().Add(-time.Hour), Reconnects: 3, Connections: 2, BytesSent: 900, BytesReceived: 3 << 20,
+				Bypass: &livesession.Bypass{Since: time.Now().Add(-12 * time.Minute), Paths: []string{missedByPath}},
 			},
 			{
 				Name: "pod/db-0", Port: "5432", Local: []string{"127.0.0.1:5432"},
@@ -284,9 +285,9 @@ func forwardingSession() livesession.Session {
 
 func TestPrintForwards(t *testing.T) {
 	const table = `
-FORWARD            LOCAL                       STATE             OPEN   SENT   RECEIVED   RECONNECTS   AGE
-service/web:http   127.0.0.1:8080,[::1]:8080   ready             2      900B   3.0Mi      3            60m
-pod/db-0:5432      127.0.0.1:5432              waiting for 90s   0      0B     0B         0            60m
+FORWARD            LOCAL                       STATE             OPEN   SENT   RECEIVED   RECONNECTS   AGE   BYPASS
+service/web:http   127.0.0.1:8080,[::1]:8080   ready             2      900B   3.0Mi      3            60m   12m
+pod/db-0:5432      127.0.0.1:5432              waiting for 90s   0      0B     0B         0            60m   -
 `
 	tests := []struct {
 		name    string
@@ -306,9 +307,9 @@ cart      ada@laptop   90m   never
 		},
 		{
 			name: "wide, all namespaces", options: statusOptions{output: "wide", allNamespaces: true}, want: `
-NAMESPACE   FORWARD            LOCAL                       STATE             OPEN   SENT   RECEIVED   RECONNECTS   AGE   SESSION    PODS          REASON
-shop        service/web:http   127.0.0.1:8080,[::1]:8080   ready             2      900B   3.0Mi      3            60m   3c4d5e6f   web-1,web-2   -
-shop        pod/db-0:5432      127.0.0.1:5432              waiting for 90s   0      0B     0B         0            60m   3c4d5e6f   -             it has no pods
+NAMESPACE   FORWARD            LOCAL                       STATE             OPEN   SENT   RECEIVED   RECONNECTS   AGE   BYPASS   SESSION    PODS          REASON           BROKEN
+shop        service/web:http   127.0.0.1:8080,[::1]:8080   ready             2      900B   3.0Mi      3            60m   12m      3c4d5e6f   web-1,web-2   -                ` + missedByPath + `
+shop        pod/db-0:5432      127.0.0.1:5432              waiting for 90s   0      0B     0B         0            60m   -        3c4d5e6f   -             it has no pods   -
 `,
 		},
 		{name: "names are of intercepts", options: statusOptions{output: "name"}, want: "\n"},
@@ -338,7 +339,13 @@ shop        pod/db-0:5432      127.0.0.1:5432              waiting for 90s   0  
             "reconnects": 3,
             "connections": 2,
             "bytesSent": 900,
-            "bytesReceived": 3145728
+            "bytesReceived": 3145728,
+            "bypass": {
+                "since": "1999-12-31T23:48:00Z",
+                "paths": [
+                    "ingress shop/web → service shop/web: selector app=web-v2 matches no pod"
+                ]
+            }
         },
         {
             "name": "pod/db-0",
@@ -377,6 +384,9 @@ shop        pod/db-0:5432      127.0.0.1:5432              waiting for 90s   0  
 				for i := range list.Forwards { // of whichever zone the machine is
 					f := &list.Forwards[i]
 					f.Since, f.StateSince = metav1.NewTime(f.Since.UTC()), metav1.NewTime(f.StateSince.UTC())
+					if f.Bypass != nil {
+						f.Bypass.Since = metav1.NewTime(f.Bypass.Since.UTC())
+					}
 				}
 				if err := o.print(list, "shop", tt.known); err != nil {
 					t.Fatal(err)
@@ -429,8 +439,9 @@ func TestForwardListDeepCopy(t *testing.T) {
 	if !ok || !reflect.DeepEqual(dup, list) {
 		t.Fatalf("the copy is %v", dup)
 	}
-	dup.Items[0].Local[0], dup.Items[0].Pods[0] = "changed", "changed"
-	if list.Items[0].Local[0] == "changed" || list.Items[0].Pods[0] == "changed" {
+	of, was := &dup.Items[0], &list.Items[0]
+	of.Local[0], of.Pods[0], of.Bypass.Paths[0] = "changed", "changed", "changed"
+	if was.Local[0] == "changed" || was.Pods[0] == "changed" || was.Bypass.Paths[0] == "changed" {
 		t.Error("a change of the copy changes the original")
 	}
 }

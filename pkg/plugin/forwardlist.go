@@ -49,6 +49,16 @@ type Forward struct {
 	Connections   int64 `json:"connections"`
 	BytesSent     int64 `json:"bytesSent"`
 	BytesReceived int64 `json:"bytesReceived"`
+	// Bypass is there while a production path of Name is broken.
+	Bypass *Bypass `json:"bypass,omitempty"`
+}
+
+// Bypass is what a forward stands in for.
+type Bypass struct {
+	// Since when it has.
+	Since metav1.Time `json:"since"`
+	// Paths are those that are broken, with the reason, for people.
+	Paths []string `json:"paths"`
 }
 
 // DeepCopyObject makes ForwardList a runtime.Object, which the printers want.
@@ -60,6 +70,9 @@ func copyForwards(all []Forward) []Forward {
 	dup := slices.Clone(all)
 	for i := range dup {
 		dup[i].Local, dup[i].Pods = slices.Clone(dup[i].Local), slices.Clone(dup[i].Pods)
+		if b := dup[i].Bypass; b != nil {
+			dup[i].Bypass = &Bypass{Since: b.Since, Paths: slices.Clone(b.Paths)}
+		}
 	}
 	return dup
 }
@@ -69,12 +82,16 @@ func listedForwards(s *livesession.Session) []Forward {
 	all := make([]Forward, 0, len(s.Forwards))
 	for i := range s.Forwards {
 		f := &s.Forwards[i]
-		all = append(all, Forward{
+		listed := Forward{
 			Name: f.Name, Namespace: s.Namespace, Port: f.Port, Local: f.Local, Pods: f.Pods,
 			Session: s.ID, Since: metav1.NewTime(s.Since),
 			State: f.State, Reason: f.Reason, StateSince: metav1.NewTime(f.StateSince), Reconnects: f.Reconnects,
 			Connections: f.Connections, BytesSent: f.BytesSent, BytesReceived: f.BytesReceived,
-		})
+		}
+		if f.Bypass != nil {
+			listed.Bypass = &Bypass{Since: metav1.NewTime(f.Bypass.Since), Paths: f.Bypass.Paths}
+		}
+		all = append(all, listed)
 	}
 	return all
 }
@@ -101,9 +118,11 @@ func forwardTable(all []Forward) *metav1.Table {
 		{Name: "Received", Type: "string"},
 		{Name: "Reconnects", Type: "integer"},
 		{Name: "Age", Type: "string"},
+		{Name: "Bypass", Type: "string"},
 		{Name: "Session", Type: "string", Priority: wideOnly},
 		{Name: "Pods", Type: "string", Priority: wideOnly},
 		{Name: "Reason", Type: "string", Priority: wideOnly},
+		{Name: "Broken", Type: "string", Priority: wideOnly},
 	}}
 	for i := range all {
 		f := &all[i]
@@ -111,11 +130,15 @@ func forwardTable(all []Forward) *metav1.Table {
 		if f.State == livesession.Waiting {
 			state += " for " + duration.HumanDuration(time.Since(f.StateSince.Time))
 		}
+		bypass, broken := "", ""
+		if f.Bypass != nil {
+			bypass, broken = duration.HumanDuration(time.Since(f.Bypass.Since.Time)), strings.Join(f.Bypass.Paths, ", ")
+		}
 		table.Rows = append(table.Rows, metav1.TableRow{
 			Cells: []any{
 				f.Name + ":" + f.Port, strings.Join(f.Local, ","), state, f.Connections, size(f.BytesSent), size(f.BytesReceived),
-				f.Reconnects, duration.HumanDuration(time.Since(f.Since.Time)),
-				f.Session, orNone(strings.Join(f.Pods, ",")), orNone(f.Reason),
+				f.Reconnects, duration.HumanDuration(time.Since(f.Since.Time)), orNone(bypass),
+				f.Session, orNone(strings.Join(f.Pods, ",")), orNone(f.Reason), orNone(broken),
 			},
 			Object: runtime.RawExtension{Object: &metav1.PartialObjectMetadata{
 				ObjectMeta: metav1.ObjectMeta{Name: f.Name, Namespace: f.Namespace},

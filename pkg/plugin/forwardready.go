@@ -28,7 +28,8 @@ func (s *forwardSession) firstPod(ctx context.Context, target *forwardTarget) (*
 			s.report.warns("%s has no pods: it isn't forwarded", target.Name)
 			return nil, nil
 		}
-		s.report.waits(target.Name, "it has no pods")
+		s.report.beginsOnce("waiting for %s: it has no pods", target.Name)
+		s.explainLack(ctx, target)
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("waiting for %s in namespace %s: it has no pods: %w", target.Name, s.namespace, context.Cause(ctx))
@@ -77,7 +78,7 @@ func (s *forwardSession) awaitPool(ctx context.Context, target *forwardTarget) e
 		case apierrors.IsForbidden(status.Err), apierrors.IsUnauthorized(status.Err):
 			return status.Err
 		case time.Since(status.Since) > briefCut:
-			s.report.waits(target.Name, status.Reason)
+			s.report.beginsOnce("waiting for %s: %s", target.Name, status.Reason)
 		}
 		select {
 		case <-changed:
@@ -85,9 +86,4 @@ func (s *forwardSession) awaitPool(ctx context.Context, target *forwardTarget) e
 			return fmt.Errorf("waiting for %s in namespace %s: %s: %w", target.Name, s.namespace, status.Reason, context.Cause(ctx))
 		}
 	}
-}
-
-// waits says what is waited for, each thing once.
-func (r *report) waits(name, reason string) {
-	r.sayOnce(r.begins, "waiting for %s: %s", name, reason)
 }

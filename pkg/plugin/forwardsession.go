@@ -75,11 +75,16 @@ func (s *forwardSession) run(ctx context.Context) error {
 	for _, target := range s.targets {
 		goroutines.Go(func() { s.tellCuts(ctx, target) })
 	}
+	goroutines.Go(func() { s.watchPaths(ctx) })
+	var err error
 	if len(s.options.command) > 0 {
-		return runChild(ctx, s.options.interrupts, s.options.command, nil, s.options.streams)
+		err = runChild(ctx, s.options.interrupts, s.options.command, nil, s.options.streams)
+	} else {
+		<-ctx.Done()
 	}
-	<-ctx.Done()
-	return nil
+	stop()
+	s.sayBypassed(ctx)
+	return err
 }
 
 // close closes the listeners, which is all that there may be without a goroutine that sees to it.
@@ -117,9 +122,14 @@ func (s *forwardSession) find(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	static, live, err := s.pathLookers()
+	if err != nil {
+		return err
+	}
 	connector := &podforward.Cluster{Config: s.config, Client: s.client.CoreV1().RESTClient(), Namespace: s.namespace}
 	every := lookEvery * time.Duration(1+(len(targets)-1)/lookTargets)
 	for i, target := range targets {
+		target.bypass = s.bypassOf(target, static, live)
 		for _, port := range ports[i] {
 			if err := target.declares(port.remote); err != nil {
 				return err
@@ -221,6 +231,7 @@ func (s *forwardSession) describe() *livesession.Session {
 			Name: f.target.Name, Port: f.asked.remote, Pods: status.Pods,
 			State: livesession.State(status.State), Reason: status.Reason, StateSince: status.Since, Reconnects: status.Reconnects,
 			Connections: traffic.Callers, BytesSent: traffic.Sent, BytesReceived: traffic.Received,
+			Bypass: f.target.bypass.told(),
 		}
 		for _, l := range f.listeners {
 			one.Local = append(one.Local, l.Addr().String())

@@ -33,6 +33,9 @@ type forwardTarget struct {
 	service *forwardedService
 	// pool is there once the session has begun with it.
 	pool *podforward.Pool
+	// bypass is there once the session looks for its pods; explained is whether it was said why there are none.
+	bypass    *bypass
+	explained bool
 }
 
 // forwardTarget finds what an argument names, as kubectl port-forward does: a pod, if there is no type.
@@ -176,12 +179,19 @@ type remotePort struct {
 	of func(*corev1.Pod) (uint16, error)
 }
 
-// declares checks what can be checked of a port without a pod.
+// declares checks what can be checked of a port without a pod, and notes that it is forwarded.
 func (t *forwardTarget) declares(remote string) error {
 	if t.service == nil {
 		return nil
 	}
-	_, err := t.service.number(remote)
+	number, err := t.service.number(remote)
+	if err != nil {
+		return err
+	}
+	port, err := validPort(number)
+	if t.bypass != nil {
+		t.bypass.ports = append(t.bypass.ports, port)
+	}
 	return err
 }
 

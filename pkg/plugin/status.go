@@ -109,7 +109,8 @@ func newStatusCommand(kubeconfig *genericclioptions.ConfigFlags, streams generic
 			Then list what 'kubectl velo forward' forwards on this machine, if it does: all of your forwards, or with -n or
 			--context, those of that namespace or context. OPEN is the number of connections, SENT and RECEIVED are bytes
 			since the forward began, and RECONNECTS is how often a connection to a pod was replaced because it, or its pod,
-			had gone. With -o json or yaml they are in the list's field forwards. A cluster that doesn't answer hides its
+			had gone. BYPASS is for how long it has stood in for a production path that is broken; -o wide says why that is. With
+			-o json or yaml they are in the list's field forwards. A cluster that doesn't answer hides its
 			intercepts, but not the forwards.`),
 		Example: templates.Examples(`
 			# Who intercepts what in this namespace

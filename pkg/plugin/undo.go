@@ -47,12 +47,15 @@ func (s *session) undo(ctx context.Context) error {
 		}
 	}()
 
+	sayBypassed := func() {}
 	if s.swapped {
 		if err := s.restore(ctx); err != nil {
 			return s.unfinished(ctx, err)
 		}
 		s.letGo(ctx)
+		sayBypassed = s.lookBehind(ctx)
 	}
+	defer sayBypassed()
 	s.link.close()
 	s.report.undoes("removing deployment/%s", trafficproxy.DeploymentName(s.name))
 	err := trafficproxy.Delete(ctx, s.client, s.namespace, trafficproxy.DeploymentName(s.name), s.id)
