@@ -5,6 +5,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,7 +30,7 @@ import (
 )
 
 // Under a client with a hundred requests a second, each over a new connection, for a minute, pods are deleted, a Deployment
-// rolls out and the API server restarts: kubectl port-forward, which is started again whenever it ends, beside velo forward.
+// rolls out and the API server restarts: kubectl port-forward, which nobody starts again, beside velo forward.
 // It isn't parallel: others would notice the restart.
 func TestForwardSurvives(t *testing.T) {
 	e := newEnv(t, nil)
@@ -68,7 +69,7 @@ func TestForwardSurvives(t *testing.T) {
 			t.Logf("  %d times: %s", count, failure)
 		}
 	}
-	t.Logf("kubectl port-forward was started %d times; velo forward has replaced %d connections", theirs.started(), said.Reconnects)
+	t.Logf("kubectl port-forward %s; velo forward has replaced %d connections", theirs.fate(), said.Reconnects)
 	// Only requests inside a pod that died may fail: those that are there when it does.
 	dead := n + replicas
 	if ours := loads[1]; ours.failed > dead {
@@ -295,6 +296,10 @@ type forward struct {
 	Pods       []string `json:"pods"`
 	State      string   `json:"state"`
 	Reconnects int      `json:"reconnects"`
+	Bypass     *struct {
+		Since time.Time `json:"since"`
+		Paths []string  `json:"paths"`
+	} `json:"bypass"`
 }
 
 // forwards are those of the namespace that run on this machine.
@@ -362,35 +367,37 @@ func (f *forwarding) status() forward {
 	return all[0]
 }
 
-// portForward is kubectl port-forward, which is started again whenever it ends.
+// portForward is a running kubectl port-forward.
 type portForward struct {
 	ports []int
-
-	mu     sync.Mutex
-	starts int
+	began time.Time
+	ended chan struct{}
+	after time.Duration // how long it ran; after ended
 }
 
 func (e *env) startPortForward(target string, ports ...string) *portForward {
 	e.Helper()
-	p := &portForward{}
+	p := &portForward{began: time.Now(), ended: make(chan struct{})}
 	args := []string{"port-forward", target}
 	for _, port := range ports {
 		p.ports = append(p.ports, freePort(e.T))
 		args = append(args, strconv.Itoa(p.ports[len(p.ports)-1])+":"+port)
 	}
-	ctx := e.Context()
-	ended := make(chan struct{})
+	ctx, stop := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, "kubectl", e.flags(args)...)
+	if err := cmd.Start(); err != nil {
+		stop()
+		e.Fatal(err)
+	}
 	go func() {
-		defer close(ended)
-		for ctx.Err() == nil {
-			p.mu.Lock()
-			p.starts++
-			p.mu.Unlock()
-			_ = exec.CommandContext(ctx, "kubectl", e.flags(args)...).Run()
-			time.Sleep(100 * time.Millisecond)
-		}
+		defer close(p.ended)
+		_ = cmd.Wait() // it is killed in the end
+		p.after = time.Since(p.began)
 	}()
-	e.Cleanup(func() { <-ended })
+	e.Cleanup(func() {
+		stop()
+		<-p.ended
+	})
 	e.eventually("kubectl port-forward", func() error {
 		conn, err := net.Dial("tcp", p.address(0))
 		if err == nil {
@@ -401,16 +408,20 @@ func (e *env) startPortForward(target string, ports ...string) *portForward {
 	return p
 }
 
+// fate says what has become of it.
+func (p *portForward) fate() string {
+	select {
+	case <-p.ended:
+		return fmt.Sprintf("has ended after %v", p.after.Round(100*time.Millisecond))
+	default:
+		return "still runs"
+	}
+}
+
 func (p *portForward) address(i int) string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(p.ports[i]))
 }
 func (p *portForward) url() string { return "http://" + p.address(0) + "/" }
-
-func (p *portForward) started() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.starts
-}
 
 // steadyLoad sends a hundred requests a second, whether or not they are answered, each over a connection of its own.
 type steadyLoad struct {
