@@ -127,6 +127,13 @@ func TestListenAtAll(t *testing.T) {
 		t.Errorf("listening at a port that is taken: %v, hint %q", err, hintOf("", err))
 	}
 	closeAll(taken)
+	foreign, err := listenAddresses([]string{"192.0.2.1"}) // of documentation, RFC 5737
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := listenAtAll(t.Context(), foreign, 0); err == nil || !strings.Contains(hintOf("", err), "--address") {
+		t.Errorf("listening at an address of somebody else: %v, hint %q", err, hintOf("", err))
+	}
 }
 
 func TestForwardedPorts(t *testing.T) {

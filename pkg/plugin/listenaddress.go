@@ -93,6 +93,9 @@ func listenError(port uint16, err error) error {
 		by = holder(dependency.TCP, port)
 	}
 	err = fmt.Errorf("unable to listen on port %d: %w%s", port, err, by)
+	if errors.Is(err, syscall.EADDRNOTAVAIL) {
+		return withHint(err, "give --address an IP that this machine has")
+	}
 	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES) {
 		return withHint(err, "name another local port, as LOCAL:REMOTE, or none, as :REMOTE, for a free one")
 	}
