@@ -28,7 +28,7 @@ import (
 // What is transferred, there and back, for a hundred cuts and for each restart.
 const (
 	bytesPerHundredCuts = 1 << 30
-	bytesPerRestart     = 32 << 20
+	bytesPerRestart     = 128 << 20
 )
 
 // Every connection to the API server is aborted in the middle of its bytes, again and again: what a tunnel carries arrives
