@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Builds a release of the commit that is checked out twice, here into dist and in a clone in another directory, and compares
-# every file that would be published. Then it installs the archives as krew does, runs the plugin through the real kubectl, and
+# Builds a release of the commit that is checked out twice, in clones in two directories, and compares
+# every file that would be published; dist has the first. Then it installs the archives as krew does, runs the plugin through the real kubectl, and
 # checks the sizes. It needs kubectl in the PATH.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -20,11 +20,14 @@ published() {
 
 again=$(mktemp -d)
 trap 'rm -rf "$again"' EXIT
-make --no-print-directory release-snapshot
-published "$again/first"
-git clone -q "$root" "$again/clone"
-git -C "$again/clone" checkout -q "$(git rev-parse HEAD)"
-(cd "$again/clone" && make --no-print-directory release-snapshot && published "$again/second")
+# Both are clones: without a remote GoReleaser knows no commit, and so no time that stays the same.
+for n in first second; do
+  git clone -q "$root" "$again/in-$n"
+  git -C "$again/in-$n" checkout -q "$(git rev-parse HEAD)"
+  (cd "$again/in-$n" && make --no-print-directory release-snapshot && published "$again/$n")
+done
+rm -rf dist
+cp -r "$again/in-first/dist" dist
 if ! diff "$again/first" "$again/second"; then
   echo "the same commit made other bytes" >&2
   exit 1
