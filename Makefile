@@ -26,6 +26,9 @@ images  := $(addprefix $(state)/images/,traffic-proxy.tar shop-website.tar shop-
 lint    := go tool -modfile=$(CURDIR)/tools/go.mod golangci-lint
 release := -trimpath -ldflags '-s -w -X github.com/kubectl-velo/kubectl-velo/pkg/plugin.Version=$(VERSION)'
 
+# The modules that this repository's own code is in.
+modules := . examples/shop test/cluster test/bench test/e2e/pgclient tools/release
+
 # Plain binaries, but for the race detector in tests.
 export CGO_ENABLED ?= 0
 
@@ -148,10 +151,23 @@ unit: ## run the unit tests, with the race detector
 	@CGO_ENABLED=1 go test -C examples/shop -race ./...
 	@CGO_ENABLED=1 go test -C test/cluster -race ./...
 	@CGO_ENABLED=1 go test -C test/bench -race -short ./...
+	@CGO_ENABLED=1 PATH=$(state)/bin:$$PATH go test -C tools/release -race ./...
 
 .PHONY: lint
-lint: ## run the linters
-	@for module in . examples/shop test/cluster test/bench test/e2e/pgclient; do (cd $$module && $(lint) run --build-tags e2e,profile --config $(CURDIR)/.golangci.yml); done
+lint: licences dependencies ## run the linters
+	@for module in $(modules); do (cd $$module && $(lint) run --build-tags e2e,profile --config $(CURDIR)/.golangci.yml); done
+
+.PHONY: licences
+licences: ## check that every source file names its licence
+	@test/licences.sh
+
+.PHONY: dependencies
+dependencies: ## check that every dependency in a go.mod is used, and that no other is
+	@for module in $(modules); do echo "dependencies of $$module" && go mod tidy -C $$module -diff; done
+
+.PHONY: outdated
+outdated: ## list direct dependencies, tools and actions of which there is a newer version (asks the network)
+	@test/outdated.sh $(modules) tools tools/goreleaser
 
 .PHONY: vet
 vet: ## vet for linux, darwin and windows
@@ -162,7 +178,65 @@ test: ## run everything: unit tests, lint, vet, and the end-to-end tests on a cl
 	@for part in unit lint vet; do echo "► $$part" && $(MAKE) --no-print-directory $$part; done
 	@trap '$(MAKE) --no-print-directory cluster-down' EXIT; $(MAKE) --no-print-directory e2e TIMES=$(or $(TIMES),10)
 
+##
+## Releases: docs/release.md
+
+# The same commit makes the same bytes: nothing of the environment gets into what is built, and Go is one version.
+toolchain  := go$(shell cat .go-version)
+commit     := $(shell git rev-parse HEAD 2>/dev/null)
+committed  := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+fixed      := env -u GOAMD64 -u GOARM64 GOTOOLCHAIN=$(toolchain) GOEXPERIMENT= GOFLAGS=-mod=readonly CGO_ENABLED=0
+goreleaser  = $(fixed) PATH=$(CURDIR)/bin:$$PATH go tool -modfile=$(CURDIR)/tools/goreleaser/go.mod goreleaser
+proxy_image := ghcr.io/kubectl-velo/traffic-proxy
+proxy_tar   = dist/image/traffic-proxy_$(VERSION)_oci.tar
+
+.PHONY: bin/velo-release
+bin/velo-release:
+	@go build -C tools/release -o $(CURDIR)/$@ .
+
+.PHONY: release-check
+release-check: ## check the configuration of releases
+	@$(goreleaser) check
+
+.PHONY: release-image
+release-image: bin/velo-release ## build the traffic-proxy's image for linux/amd64 and linux/arm64 into dist/image
+	@rm -rf dist/image && mkdir -p dist/image
+	@for arch in amd64 arm64; do \
+		$(fixed) GOOS=linux GOARCH=$$arch go build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' \
+			-o dist/image/$$arch/traffic-proxy ./cmd/traffic-proxy; \
+		bin/velo-release sbom --version $(VERSION) --created $(committed) dist/image/$$arch/traffic-proxy \
+			dist/image/traffic-proxy_$(VERSION)_linux_$$arch.cdx.json; \
+	done
+	@bin/velo-release image --name traffic-proxy --version $(VERSION) --revision '$(commit)' --created $(committed) \
+		--source https://github.com/kubectl-velo/kubectl-velo \
+		--description 'Stands in for the pods of a Service that kubectl velo intercepts' \
+		-o $(proxy_tar) amd64=dist/image/amd64/traffic-proxy arm64=dist/image/arm64/traffic-proxy > dist/image/digest
+	@echo "$(proxy_image):$(VERSION)@$$(cat dist/image/digest)"
+
+.PHONY: release-snapshot
+release-snapshot: bin/velo-release ## build what a release of this commit would have, into dist
+	@$(goreleaser) release --snapshot --clean
+	@$(MAKE) --no-print-directory krew
+
+.PHONY: krew
+krew: bin/velo-release ## write the krew manifest of the archives in dist/plugin to dist/velo.yaml
+	@tag=$$(basename dist/plugin/kubectl-velo_*_linux_amd64.tar.gz _linux_amd64.tar.gz) && \
+		bin/velo-release krew --tag "$${tag#kubectl-velo_}" --dist dist/plugin > dist/velo.yaml
+
+.PHONY: release-test
+release-test: release-check $(kubectl) ## build a release of this commit twice, compare the bytes, and install it as krew does
+	@PATH=$(state)/bin:$$PATH test/release.sh
+
+# The image is pushed before the plugin that names it is published. It is built again by GoReleaser, with the same digest.
+.PHONY: release
+release: bin/velo-release ## make the release of the tag that is checked out (CI does; takes logins to GitHub and its registry)
+	@tag=$$(git describe --exact-match --tags --match 'v*') && \
+		$(MAKE) --no-print-directory release-image VERSION="$$tag" && digest=$$(cat dist/image/digest) && \
+		bin/velo-release push "dist/image/traffic-proxy_$${tag}_oci.tar" "$(proxy_image):$$tag" && \
+		$(goreleaser) release --clean && \
+		{ [ "$$(cat dist/image/digest)" = "$$digest" ] || { echo "the image that was pushed is not the one that the plugin names" >&2; exit 1; }; }
+
 .PHONY: clean
 clean: ## remove what was built; a cluster is taken down first
 	@if [ -x $(cluster) ]; then $(cluster) down; fi
-	@rm -rf bin $(state)
+	@rm -rf bin dist $(state)

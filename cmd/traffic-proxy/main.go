@@ -20,6 +20,9 @@ import (
 	"github.com/kubectl-velo/kubectl-velo/pkg/proxy"
 )
 
+// version is the one of the plugin that it goes with. Releases set it with -ldflags "-X main.version=…".
+var version = "dev" //nolint:gochecknoglobals // the linker sets variables only
+
 // defaultGrace is the plugin's as well.
 const defaultGrace = 30 * time.Second
 
@@ -29,7 +32,7 @@ func main() {
 
 func run() int {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	cfg := proxy.Config{Log: log}
+	cfg := proxy.Config{Version: version, Log: log}
 	flag.StringVar(&cfg.Session, "session", "", "ID of the session that may open the tunnel")
 	flag.StringVar(&cfg.Origin, "origin", "", "address of the origin Service")
 	flag.StringVar(&cfg.Tunnel, "tunnel", "", "loopback address to accept the tunnel at")

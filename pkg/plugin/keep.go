@@ -277,7 +277,7 @@ func (s *session) bringBack(ctx context.Context, state *glanced) error {
 		err := s.connect(connecting)
 		cancel()
 		switch {
-		case errors.Is(err, proxy.ErrRejected):
+		case isFinal(err):
 			return &endError{err}
 		case err != nil:
 			return errors.Join(s.standDown(ctx, "the tunnel was cut"), err)

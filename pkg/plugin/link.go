@@ -37,9 +37,10 @@ func newLink(ended func()) *link { return &link{ended: ended, opened: make(chan 
 // open opens a tunnel in the place of the one before.
 func (l *link) open(ctx context.Context, transport proxy.Transport, pod string, session proxy.Session) error {
 	l.close()
+	session.Version = Version
 	t, err := proxy.Connect(ctx, transport, session)
 	if err != nil {
-		return fmt.Errorf("opening the tunnel: %w", err)
+		return fmt.Errorf("opening the tunnel: %w", mismatched(err))
 	}
 	serving, end := context.WithCancel(context.WithoutCancel(ctx))
 	l.mu.Lock()

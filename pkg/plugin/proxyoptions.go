@@ -5,6 +5,8 @@ package plugin
 import (
 	"cmp"
 	"os"
+	"path"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -28,7 +30,7 @@ type proxyOptions struct {
 
 // addFlags says of --grace what the cluster does after it.
 func (o *proxyOptions) addFlags(flags *pflag.FlagSet, afterGrace string) {
-	flags.StringVar(&o.proxyImage, "proxy-image", "", "image of the traffic-proxy (default $"+proxyImageEnv+", or "+proxyRepository+" of this version)")
+	flags.StringVar(&o.proxyImage, "proxy-image", "", "image of the traffic-proxy, or the repository that it is mirrored to (default $"+proxyImageEnv+", or "+proxyRepository+" of this version)")
 	flags.DurationVar(&o.timeout, "timeout", time.Minute, "how long everything may take to be ready")
 	flags.DurationVar(&o.grace, "grace", 30*time.Second, "how long the cluster waits for a session it doesn't hear from before it "+afterGrace)
 }
@@ -40,6 +42,20 @@ func (o *proxyOptions) validate() error {
 	case o.grace < minGrace:
 		return usageErrorf("--grace must be at least %v", minGrace)
 	}
-	o.proxyImage = cmp.Or(o.proxyImage, os.Getenv(proxyImageEnv), proxyRepository+":"+Version)
+	o.proxyImage = proxyImage(cmp.Or(o.proxyImage, os.Getenv(proxyImageEnv), proxyRepository), Version, ProxyDigest)
 	return nil
+}
+
+// proxyImage returns the image that a reference stands for. One without a tag or a digest is a repository, which has the image
+// of this version: so a mirror is named once, for every version to come.
+func proxyImage(reference, version, digest string) string {
+	// What has a colon before the last slash is a registry with its port.
+	if strings.ContainsAny(path.Base(reference), ":@") {
+		return reference
+	}
+	reference += ":" + version
+	if digest != "" {
+		reference += "@" + digest
+	}
+	return reference
 }

@@ -21,6 +21,10 @@ import (
 // -ldflags "-X github.com/kubectl-velo/kubectl-velo/pkg/plugin.Version=…".
 var Version = "dev" //nolint:gochecknoglobals // the linker sets variables only
 
+// ProxyDigest is the digest of that image, as sha256:…, or "" where only the tag is known. Releases set it with the version:
+// they make the image before the plugin. It has the image be the one that was released, whatever becomes of its tag.
+var ProxyDigest = "" //nolint:gochecknoglobals // the linker sets variables only
+
 // Main runs the command that args name, writes what is wrong to stderr and returns the exit code. The end of ctx asks
 // a session to end in order, which the first of interrupts does; the second asks it to end at once and leave the rest undone.
 func Main(ctx context.Context, interrupts *Interrupts, streams genericiooptions.IOStreams, args []string) int {
@@ -68,7 +72,7 @@ func NewCommand(interrupts *Interrupts, streams genericiooptions.IOStreams) *cob
 		newStatusCommand(kubeconfig, streams),
 		newRestoreCommand(kubeconfig, streams),
 		newRBACCommand(kubeconfig, streams),
-		newVersionCommand(streams),
+		newVersionCommand(kubeconfig, streams),
 	)
 	return root
 }

@@ -214,7 +214,7 @@ func atLast(ctx context.Context, try func(context.Context) error) error {
 	var last error
 	err := wait.ExponentialBackoffWithContext(ctx, backoff, func(ctx context.Context) (bool, error) {
 		last = try(ctx)
-		if errors.Is(last, proxy.ErrRejected) {
+		if isFinal(last) {
 			return false, last
 		}
 		return last == nil, nil

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-const (
-	// protocolVersion is the version of docs/wire-protocol.md that both ends here speak.
-	protocolVersion = 1
+// ProtocolVersion is the version of docs/wire-protocol.md that both ends here speak.
+const ProtocolVersion = 1
 
+const (
 	magic         = "velo"
 	helloHeader   = len(magic) + 1 + 2
 	maxHelloBody  = 4096
@@ -23,20 +23,41 @@ const (
 )
 
 var (
-	// ErrVersion is returned when the other end speaks another version of the protocol.
-	ErrVersion = errors.New("the other end of the tunnel speaks another version of the protocol")
+	// ErrVersion is what a [VersionError] is.
+	ErrVersion = errors.New("the other end of the tunnel speaks another version of its protocol")
 	// ErrRejected is returned by [Connect] when the proxy refuses the session; it wraps the proxy's reason.
 	ErrRejected = errors.New("the traffic-proxy refused the session")
 
 	// errUnknownTunnel means that there is nothing to resume.
 	errUnknownTunnel = errors.New("the traffic-proxy doesn't know this tunnel any more")
 
+	// errAsked is the end of a connection that only asked for an answer.
+	errAsked = errors.New("somebody asked for the traffic-proxy's version")
+
 	errNotVelo   = errors.New("the other end of the tunnel is not kubectl velo")
 	errHelloSize = fmt.Errorf("a hello of more than %d bytes", maxHelloBody)
 )
 
+// VersionError is returned when the other end speaks another version of the protocol. It is an [ErrVersion].
+type VersionError struct {
+	// Protocol is the version that the other end speaks.
+	Protocol int
+	// Program is the other end's own version, or "" if it doesn't say it.
+	Program string
+}
+
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("%v: %d, not %d", ErrVersion, e.Protocol, ProtocolVersion)
+}
+
+// Is makes it an [ErrVersion].
+func (e *VersionError) Is(target error) bool { return target == ErrVersion }
+
 // hello is what the laptop's end says first.
 type hello struct {
+	// Version is the plugin's own. It decides nothing.
+	Version string `json:"version,omitempty"`
+	// Session is empty in a hello that asks for no more than an answer.
 	Session string   `json:"session"`
 	Ports   []uint16 `json:"ports"`
 	// Tunnel tells one tunnel of the session from those before it, Lane its transports from each other.
@@ -48,7 +69,9 @@ type hello struct {
 
 // answer is what the proxy says to a hello. An empty Error means that the session is on.
 type answer struct {
-	Error string `json:"error,omitempty"`
+	// Version is the proxy's own. It decides nothing.
+	Version string `json:"version,omitempty"`
+	Error   string `json:"error,omitempty"`
 	// Unknown is true if the tunnel that was to be resumed doesn't exist, or not any more.
 	Unknown bool `json:"unknown,omitempty"`
 	// Passed is how many connections to the session's ports went to the origin pods because the session wasn't there.
@@ -66,7 +89,7 @@ func writeHello(w io.Writer, message any) error {
 	}
 	buf := make([]byte, 0, helloHeader+len(body))
 	buf = append(buf, magic...)
-	buf = append(buf, protocolVersion)
+	buf = append(buf, ProtocolVersion)
 	buf = binary.BigEndian.AppendUint16(buf, uint16(len(body))) //nolint:gosec // at most maxHelloBody
 	buf = append(buf, body...)
 	_, err = w.Write(buf)
@@ -93,8 +116,8 @@ func readHello(r io.Reader, message any) error {
 		return err
 	}
 	err := json.Unmarshal(body, message)
-	if version != protocolVersion {
-		return fmt.Errorf("%w: %d, not %d", ErrVersion, version, protocolVersion)
+	if version != ProtocolVersion {
+		return &VersionError{Protocol: int(version)}
 	}
 	return err
 }
@@ -109,6 +132,11 @@ func greet(conn net.Conn, h hello) (answer, error) {
 		return a, fmt.Errorf("saying hello to the traffic-proxy: %w", err)
 	}
 	err := readHello(conn, &a)
+	if other, ok := errors.AsType[*VersionError](err); ok {
+		// What else such an answer says is why it is none.
+		other.Program = a.Version
+		return a, other
+	}
 	switch {
 	case a.Unknown:
 		return a, errUnknownTunnel
@@ -120,8 +148,9 @@ func greet(conn net.Conn, h hello) (answer, error) {
 	return a, nil
 }
 
-// welcome reads the laptop's hello from conn and answers with what judge says to it.
-func welcome(conn net.Conn, judge func(hello) (answer, error)) (hello, error) {
+// welcome reads the laptop's hello from conn and answers with what judge says to it. A hello of another version is answered
+// in this one, for the other end to say so in words.
+func welcome(conn net.Conn, version string, judge func(hello) (answer, error)) (hello, error) {
 	var h hello
 	overdue := time.AfterFunc(helloDeadline, func() { _ = conn.Close() })
 	defer overdue.Stop()
@@ -132,7 +161,8 @@ func welcome(conn net.Conn, judge func(hello) (answer, error)) (hello, error) {
 	} else if !errors.Is(err, ErrVersion) {
 		return h, fmt.Errorf("reading a hello: %w", err)
 	}
-	if err != nil {
+	a.Version = version
+	if err != nil && !errors.Is(err, errAsked) {
 		a.Error = err.Error()
 	}
 	if writeErr := writeHello(conn, a); writeErr != nil {

@@ -44,6 +44,8 @@ func (p Port) String() string { return fmt.Sprintf("%d/%s", p.Container, p.Netwo
 
 // Config is what a [Proxy] needs to know.
 type Config struct {
+	// Version is the program's own, which it says to whoever opens the tunnel, or asks.
+	Version string
 	// Session is the ID of the session that may open the tunnel.
 	Session string
 	// Ports are all ports of the Service, intercepted or not; none, if the proxy stands in for no Service.

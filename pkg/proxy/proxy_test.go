@@ -89,7 +89,10 @@ type stand struct {
 	ended  chan error
 }
 
-const testSession = "5e551011"
+const (
+	testSession = "5e551011"
+	testVersion = "v1.2.3"
+)
 
 // testGrace is more than a tunnel that can come back takes.
 const testGrace = 10 * time.Second
@@ -99,6 +102,7 @@ func startProxy(t *testing.T) *stand {
 	s := &stand{origin: startServer(t, "origin"), port: freePort(t), ended: make(chan error, 1)}
 	s.tunnel = tcpTransport(fmt.Sprintf("127.0.0.1:%d", freePort(t)))
 	s.proxy = New(Config{
+		Version: testVersion,
 		Session: testSession,
 		Ports:   []Port{{Network: "tcp", Container: s.port, Service: portOf(s.origin.Addr())}},
 		Origin:  "127.0.0.1",

@@ -4,6 +4,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -36,16 +37,19 @@ func (p *Proxy) serveTunnel(ctx context.Context, conn tcpConn) {
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	var s *session
 	var begins bool
-	h, err := welcome(conn, func(h hello) (a answer, err error) {
+	h, err := welcome(conn, p.cfg.Version, func(h hello) (a answer, err error) {
 		s, begins, a, err = p.judge(h)
 		return a, err
 	})
 	stop()
 	var lanes errgroup.Group
-	if err == nil {
+	switch {
+	case err == nil:
 		lanes.Go(func() error { return s.mux.Carry(ctx, h.Lane, conn) })
-	} else {
-		p.cfg.Log.Warn("tunnel refused", "err", err)
+	case errors.Is(err, errAsked):
+		_ = conn.Close()
+	default:
+		p.cfg.Log.Warn("tunnel refused", "err", err, "plugin", h.Version)
 		_ = conn.Close()
 	}
 	if begins {
@@ -58,6 +62,9 @@ func (p *Proxy) serveTunnel(ctx context.Context, conn tcpConn) {
 
 // judge answers a hello: with the session it belongs to, which may begin with it, or with why it can't be had.
 func (p *Proxy) judge(h hello) (s *session, begins bool, a answer, err error) {
+	if h.Session == "" {
+		return nil, false, a, errAsked
+	}
 	if h.Session != p.cfg.Session {
 		return nil, false, a, fmt.Errorf("this traffic-proxy belongs to session %s, not %s", p.cfg.Session, h.Session)
 	}

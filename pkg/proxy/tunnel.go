@@ -22,6 +22,8 @@ var ErrTunnelEnded = errors.New("the tunnel to the traffic-proxy ended")
 
 // Session is what the laptop's end of a tunnel needs to know.
 type Session struct {
+	// Version is the plugin's own, for the proxy to log.
+	Version string
 	// ID is the session's; the proxy knows it.
 	ID string
 	// Local maps the container ports to take connections of to the addresses that local processes listen at.
@@ -51,7 +53,8 @@ type Tunnel struct {
 	ending    atomic.Bool // from here: that is no cut
 }
 
-// Connect opens a tunnel over a new connection of transport. Whoever calls it calls [Tunnel.Serve], which ends it.
+// Connect opens a tunnel over a new connection of transport. Whoever calls it calls [Tunnel.Serve], which ends it. Neither
+// [ErrRejected] nor [ErrVersion] goes away by trying again.
 func Connect(ctx context.Context, transport Transport, session Session) (*Tunnel, error) {
 	t := &Tunnel{id: rand.Text(), session: session, transport: transport}
 	conn, err := t.dial(ctx, 0, false)
@@ -81,7 +84,7 @@ func (t *Tunnel) dial(ctx context.Context, lane int, resume bool) (net.Conn, err
 	}
 	// A hello has a deadline; ctx may end before.
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	h := hello{Session: t.session.ID, Tunnel: t.id, Lane: lane, Resume: resume}
+	h := hello{Version: t.session.Version, Session: t.session.ID, Tunnel: t.id, Lane: lane, Resume: resume}
 	for port := range t.session.Local {
 		h.Ports = append(h.Ports, port)
 	}

@@ -56,7 +56,7 @@ func TestWelcomeOfAnotherVersion(t *testing.T) {
 	defer cluster.Close()
 	refused := make(chan error, 1)
 	go func() {
-		_, err := welcome(cluster, func(hello) (answer, error) { return answer{}, nil })
+		_, err := welcome(cluster, testVersion, func(hello) (answer, error) { return answer{}, nil })
 		refused <- err
 	}()
 	if _, err := laptop.Write([]byte("velo\x07\x00\x02{}")); err != nil {
@@ -66,8 +66,8 @@ func TestWelcomeOfAnotherVersion(t *testing.T) {
 	if err := readHello(laptop, &a); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(a.Error, "version") {
-		t.Errorf("the answer is %q", a.Error)
+	if !strings.Contains(a.Error, "version") || a.Version != testVersion {
+		t.Errorf("the answer is %+v", a)
 	}
 	if err := <-refused; !errors.Is(err, ErrVersion) {
 		t.Errorf("got %v, want %v", err, ErrVersion)

@@ -28,6 +28,8 @@ type StartError struct {
 	Object string
 	// Reason is one word of Kubernetes, such as ErrImagePull.
 	Reason, Message string
+	// Usage is true of a proxy that doesn't understand how it was called.
+	Usage bool
 }
 
 func (e *StartError) Error() string {
@@ -39,6 +41,8 @@ func (e *StartError) Hint() string {
 	switch {
 	case isImageReason(e.Reason):
 		return "name an image that the cluster can pull with --proxy-image or VELO_PROXY_IMAGE"
+	case e.Usage:
+		return "the traffic-proxy's image is of another version than this plugin; 'kubectl velo version --client' says which one goes with it"
 	case e.Reason == string(appsv1.DeploymentReplicaFailure) || e.Reason == "FailedCreate":
 		return "the namespace's quota, limits or admission policies refuse the pod; an administrator can tell which"
 	}
@@ -176,15 +180,30 @@ func startProblem(pod *corev1.Pod) error {
 		waiting, ended := container.State.Waiting, container.State.Terminated
 		switch {
 		case waiting != nil && isFinal(waiting.Reason):
+			// Of one that crashes, how it ended says more than how long it is left alone now.
+			if last := container.LastTerminationState.Terminated; last != nil {
+				return exitProblem(object, waiting.Reason, last)
+			}
 			return &StartError{Object: object, Reason: waiting.Reason, Message: waiting.Message}
 		case ended != nil:
-			return &StartError{
-				Object: object, Reason: ended.Reason,
-				Message: fmt.Sprintf("its container exited with code %d %s", ended.ExitCode, ended.Message),
-			}
+			return exitProblem(object, ended.Reason, ended)
 		}
 	}
 	return nil
+}
+
+// exitUsage is what the traffic-proxy ends with when it doesn't know one of its flags. Its usage follows what is wrong.
+const exitUsage = 2
+
+func exitProblem(object, reason string, ended *corev1.ContainerStateTerminated) error {
+	said := ended.Message
+	if ended.ExitCode == exitUsage {
+		said, _, _ = strings.Cut(said, "\n")
+	}
+	return &StartError{
+		Object: object, Reason: reason, Usage: ended.ExitCode == exitUsage,
+		Message: fmt.Sprintf("its container exited with code %d %s", ended.ExitCode, said),
+	}
 }
 
 // progress says what the pod is waiting for, in a few words.

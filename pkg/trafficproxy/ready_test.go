@@ -4,6 +4,7 @@ package trafficproxy
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -51,6 +52,12 @@ func TestStartProblem(t *testing.T) {
 		{"crashes", waitingFor("CrashLoopBackOff", "back-off 10s"), can + "CrashLoopBackOff: back-off 10s"},
 		{"exited", ended(2, "Error", ""), can + "Error: its container exited with code 2"},
 		{"exited and said why", ended(137, "OOMKilled", "too much"), can + "OOMKilled: its container exited with code 137 too much"},
+		{"another version", ended(2, "Error", "flag provided but not defined: -new\nUsage of /traffic-proxy:\n  -grace…"),
+			can + "Error: its container exited with code 2 flag provided but not defined: -new"},
+		{"crashed", corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{
+			State:                waitingFor("CrashLoopBackOff", "back-off 10s").ContainerStatuses[0].State,
+			LastTerminationState: ended(1, "Error", "no").ContainerStatuses[0].State,
+		}}}, can + "CrashLoopBackOff: its container exited with code 1 no"},
 		{"sysctl forbidden", corev1.PodStatus{Phase: corev1.PodFailed, Reason: "SysctlForbidden", Message: "forbidden sysctl"}, can + "SysctlForbidden: forbidden sysctl"},
 	}
 	for _, tt := range tests {
@@ -66,6 +73,18 @@ func TestStartProblem(t *testing.T) {
 				t.Errorf("startProblem = %v, want the StartError %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// Who has a traffic-proxy of another version is told so.
+func TestStartHint(t *testing.T) {
+	hinted, ok := errors.AsType[*StartError](startProblem(podWith(ended(2, "Error", "flag provided but not defined: -new"))))
+	if !ok || !strings.Contains(hinted.Hint(), "another version") {
+		t.Errorf("the error is %v; want a hint at another version", hinted)
+	}
+	hinted, ok = errors.AsType[*StartError](startProblem(podWith(ended(1, "Error", "no ServiceAccount"))))
+	if !ok || hinted.Hint() != "" {
+		t.Errorf("the error is %v; want no hint", hinted)
 	}
 }
 
