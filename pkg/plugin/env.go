@@ -202,11 +202,16 @@ func (o *envOptions) validate() (err error) {
 func (o *envOptions) run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	w, err := findWorkload(ctx, o.cluster, o.workload)
-	if err != nil {
+	report := newReport(o.streams.ErrOut)
+	var variables []environment.Variable
+	err := report.while(func() error {
+		w, err := findWorkload(ctx, o.cluster, o.workload)
+		if err != nil {
+			return err
+		}
+		variables, err = o.resolve(ctx, o.cluster, w, report)
 		return err
-	}
-	variables, err := o.resolve(ctx, o.cluster, w, newReport(o.streams.ErrOut))
+	}, "reading the environment of %s", o.workload)
 	if err != nil {
 		return err
 	}

@@ -143,8 +143,10 @@ func (o *restoreOptions) restore(ctx context.Context, report *report, name strin
 		report.warns("service/%s doesn't exist any more; there is nothing to restore", name)
 	}
 	for _, proxy := range staged {
-		report.undoes("removing deployment/%s", proxy.Name)
-		if err := trafficproxy.Delete(ctx, c.client, c.namespace, proxy.Name, proxy.Session); err != nil {
+		removing := report.undoing("removing deployment/%s", proxy.Name)
+		err := trafficproxy.Delete(ctx, c.client, c.namespace, proxy.Name, proxy.Session)
+		removing.ends()
+		if err != nil {
 			return withHint(err, "run the same command again")
 		}
 		report.is("deployment/%s removed", proxy.Name)

@@ -200,7 +200,9 @@ func (o *verifyOptions) run(ctx context.Context) error {
 	}
 	if err := o.print(report); err != nil {
 		return err
+	looking := newReport(o.streams.ErrOut).during("checking the way to %s", o.target)
 	}
+	looking.ends()
 	return brokenError(report)
 }
 
@@ -277,6 +279,8 @@ func (o *verifyOptions) runWait(ctx context.Context) error {
 	for {
 		report, err := o.look(waiting)
 		switch {
+	waits := said.spinning("waiting for %s to be well", o.target)
+	defer waits.ends()
 		case waiting.Err() != nil:
 		case err != nil && !mayPass(err, reached):
 			return err
@@ -297,11 +301,13 @@ func (o *verifyOptions) runWait(ctx context.Context) error {
 		select {
 		case <-waiting.Done():
 			return o.waitedFor(waiting, last, lastErr)
+				waits.ends()
 		case <-ticker.C:
 		}
 	}
 }
 
+			waits.ends()
 // unaddressed says which fronts have no address yet: nobody can have called them.
 func unaddressed(report *pathcheck.Report) []string {
 	var lines []string
