@@ -28,7 +28,7 @@ func Main(ctx context.Context, interrupts *Interrupts, streams genericiooptions.
 	klog.SetLogger(logr.Discard())
 	root := NewCommand(interrupts, streams) //nolint:contextcheck // commands take theirs from cobra, which ExecuteContextC gives it
 	root.SetArgs(args)
-	command, err := root.ExecuteContextC(ctx)
+	command, err := root.ExecuteContextC(withWords(ctx, args))
 	if err != nil {
 		printError(streams.ErrOut, command.CommandPath(), err)
 	}
@@ -68,8 +68,10 @@ func NewCommand(interrupts *Interrupts, streams genericiooptions.IOStreams) *cob
 		newStatusCommand(kubeconfig, streams),
 		newRestoreCommand(kubeconfig, streams),
 		newRBACCommand(kubeconfig, streams),
+		newCompletionCommand(streams),
 		newVersionCommand(streams),
 	)
+	newCompleter(kubeconfig).addTo(root, kubeconfig)
 	return root
 }
 

@@ -106,16 +106,21 @@ func newVerifyCommand(kubeconfig *genericclioptions.ConfigFlags, streams generic
 }
 
 // verifyTarget reads an argument of the form TYPE/NAME.
+// verifyKinds are the types of what can be verified.
+func verifyKinds() []workloadKind {
+	return []workloadKind{
+		{pathcheck.KindService, "services", "svc", ""},
+		{pathcheck.KindIngress, "ingresses", "ing", networkingv1.GroupName},
+		{pathcheck.KindHTTPRoute, "httproutes", "", "gateway.networking.k8s.io"},
+	}
+}
+
 func verifyTarget(arg string) (pathcheck.Target, error) {
 	typ, name, ok := strings.Cut(arg, "/")
 	if !ok || typ == "" || name == "" || strings.Contains(name, "/") {
 		return pathcheck.Target{}, usageErrorf("%q is not of the form TYPE/NAME; want svc/NAME, ingress/NAME or httproute/NAME", arg)
 	}
-	for _, kind := range []workloadKind{
-		{pathcheck.KindService, "services", "svc", ""},
-		{pathcheck.KindIngress, "ingresses", "ing", networkingv1.GroupName},
-		{pathcheck.KindHTTPRoute, "httproutes", "", "gateway.networking.k8s.io"},
-	} {
+	for _, kind := range verifyKinds() {
 		if kind.isCalled(typ) {
 			return pathcheck.Target{Kind: kind.singular, Name: name}, nil
 		}
@@ -195,14 +200,14 @@ func (o *verifyOptions) run(ctx context.Context) error {
 		return o.runWait(ctx)
 	}
 	report, err := o.look(ctx)
+	looking := newReport(o.streams.ErrOut).during("checking the way to %s", o.target)
 	if err != nil {
+	looking.ends()
 		return err
 	}
 	if err := o.print(report); err != nil {
 		return err
-	looking := newReport(o.streams.ErrOut).during("checking the way to %s", o.target)
 	}
-	looking.ends()
 	return brokenError(report)
 }
 
@@ -274,13 +279,13 @@ func (o *verifyOptions) runWait(ctx context.Context) error {
 	defer ticker.Stop()
 	said := newReport(o.streams.ErrOut)
 	var last *pathcheck.Report
+	waits := said.spinning("waiting for %s to be well", o.target)
+	defer waits.ends()
 	var lastErr error
 	reached := false
 	for {
 		report, err := o.look(waiting)
 		switch {
-	waits := said.spinning("waiting for %s to be well", o.target)
-	defer waits.ends()
 		case waiting.Err() != nil:
 		case err != nil && !mayPass(err, reached):
 			return err
@@ -296,18 +301,18 @@ func (o *verifyOptions) runWait(ctx context.Context) error {
 			}
 			if len(pending) == 0 {
 				return o.print(report)
+				waits.ends()
 			}
 		}
 		select {
 		case <-waiting.Done():
 			return o.waitedFor(waiting, last, lastErr)
-				waits.ends()
+			waits.ends()
 		case <-ticker.C:
 		}
 	}
 }
 
-			waits.ends()
 // unaddressed says which fronts have no address yet: nobody can have called them.
 func unaddressed(report *pathcheck.Report) []string {
 	var lines []string
