@@ -33,7 +33,7 @@ func newRestoreCommand(kubeconfig *genericclioptions.ConfigFlags, streams generi
 		Short: "Undo what a dead session left",
 		Long: templates.LongDesc(`
 			Undo the intercepts of Services, whoever made them: put their selectors back as their annotations say, and
-			delete their traffic-proxies. It needs nothing from the machine that the session ran on. A Service that is not
+			delete their traffic-proxies from the cluster. It needs nothing from the machine that the session ran on. A Service that is not
 			intercepted is left as it is.
 
 			A session that is alive loses its Service, too.`),

@@ -55,7 +55,9 @@ func NewCommand(interrupts *Interrupts, streams genericiooptions.IOStreams) *cob
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.ErrOut)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageErrorf("%v", err) })
+	root.SetFlagErrorFunc(flagError)
+	root.SetUsageFunc(usage)
+	root.SetHelpCommand(newHelpCommand())
 	root.CompletionOptions.DisableDefaultCmd = true
 	kubeconfig.AddFlags(root.PersistentFlags())
 	root.AddCommand(
@@ -71,6 +73,8 @@ func NewCommand(interrupts *Interrupts, streams genericiooptions.IOStreams) *cob
 		newCompletionCommand(streams),
 		newVersionCommand(streams),
 	)
+	root.AddCommand(newTopics()...)
+	groupCommands(root)
 	newCompleter(kubeconfig).addTo(root, kubeconfig)
 	return root
 }

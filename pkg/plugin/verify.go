@@ -102,10 +102,10 @@ func newVerifyCommand(kubeconfig *genericclioptions.ConfigFlags, streams generic
 	flags.StringArrayVar(&o.headers, "header", nil, "`NAME:VALUE` of a header to send; may be repeated")
 	flags.StringSliceVar(&o.expect, "expect-status", nil,
 		"status `CODE` that is good, or CODE-CODE; may be repeated (default all below 500)")
+	inGroup(flags, groupRequest, "path", "header", "expect-status")
 	return cmd
 }
 
-// verifyTarget reads an argument of the form TYPE/NAME.
 // verifyKinds are the types of what can be verified.
 func verifyKinds() []workloadKind {
 	return []workloadKind{
@@ -115,6 +115,7 @@ func verifyKinds() []workloadKind {
 	}
 }
 
+// verifyTarget reads an argument of the form TYPE/NAME.
 func verifyTarget(arg string) (pathcheck.Target, error) {
 	typ, name, ok := strings.Cut(arg, "/")
 	if !ok || typ == "" || name == "" || strings.Contains(name, "/") {
@@ -199,10 +200,10 @@ func (o *verifyOptions) run(ctx context.Context) error {
 	case o.wait > 0:
 		return o.runWait(ctx)
 	}
-	report, err := o.look(ctx)
 	looking := newReport(o.streams.ErrOut).during("checking the way to %s", o.target)
-	if err != nil {
+	report, err := o.look(ctx)
 	looking.ends()
+	if err != nil {
 		return err
 	}
 	if err := o.print(report); err != nil {
@@ -278,9 +279,9 @@ func (o *verifyOptions) runWait(ctx context.Context) error {
 	ticker := time.NewTicker(verifyEvery)
 	defer ticker.Stop()
 	said := newReport(o.streams.ErrOut)
-	var last *pathcheck.Report
 	waits := said.spinning("waiting for %s to be well", o.target)
 	defer waits.ends()
+	var last *pathcheck.Report
 	var lastErr error
 	reached := false
 	for {
@@ -300,14 +301,14 @@ func (o *verifyOptions) runWait(ctx context.Context) error {
 				said.beginsOnce("waiting: %s", line)
 			}
 			if len(pending) == 0 {
-				return o.print(report)
 				waits.ends()
+				return o.print(report)
 			}
 		}
 		select {
 		case <-waiting.Done():
-			return o.waitedFor(waiting, last, lastErr)
 			waits.ends()
+			return o.waitedFor(waiting, last, lastErr)
 		case <-ticker.C:
 		}
 	}
