@@ -58,6 +58,15 @@ func startAPIServer(t *testing.T) string {
 		namespaced + "services/empty": service("empty", map[string]string{"app": "empty"}, http80),
 		namespaced + "services/bare":  service("bare", nil, http80),
 	}
+	services := &corev1.ServiceList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceList"}}
+	for _, name := range []string{"bare", "empty", "web"} {
+		services.Items = append(services.Items, *objects[namespaced+"services/"+name].(*corev1.Service))
+	}
+	objects[namespaced+"services"] = services
+	objects["/api/v1/namespaces"] = &corev1.NamespaceList{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "NamespaceList"},
+		Items:    []corev1.Namespace{{ObjectMeta: metav1.ObjectMeta{Name: "default"}}, {ObjectMeta: metav1.ObjectMeta{Name: "shop"}}},
+	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		object := objects[r.URL.Path]
 		if r.URL.Path == namespaced+"pods" {

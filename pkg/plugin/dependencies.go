@@ -31,6 +31,7 @@ func (o *dependencyOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&o.add, "dep", nil, "`HOST[:PORT]` that the cluster reaches and that is to be reached from here, too; may be repeated")
 	flags.StringArrayVar(&o.drop, "no-dep", nil, "`NAME` of a dependency that is not to be forwarded; may be repeated")
 	flags.BoolVar(&o.none, "no-deps", false, "forward no dependencies at all")
+	inGroup(flags, groupDependencies, "dep", "no-dep", "no-deps")
 }
 
 func (o *dependencyOptions) validate() error {

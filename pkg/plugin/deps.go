@@ -150,12 +150,16 @@ func (o *depsOptions) run(ctx context.Context) error {
 func (o *depsOptions) runFind(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	found, err := o.find(ctx, o.target)
+	report := newReport(o.streams.ErrOut)
+	var found []dependency.Dependency
+	err := report.while(func() (err error) {
+		found, err = o.find(ctx, o.target)
+		return err
+	}, "looking for dependencies of %s", o.target)
 	if err != nil {
 		return err
 	}
 	list := newDependencyList(len(found))
-	report := newReport(o.streams.ErrOut)
 	for i := range found {
 		item := listedFound(&found[i])
 		list.Items = append(list.Items, item)

@@ -35,6 +35,7 @@ func (o *environmentOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&o.include, "env-include", nil, "keep variables whose names match `PATTERN`, such as 'JAVA_*', whatever rule there is for them; may be repeated")
 	flags.StringArrayVar(&o.exclude, "env-exclude", nil, "leave out variables whose names match `PATTERN`; may be repeated")
 	flags.BoolVar(&o.skipUnreadable, "skip-unreadable", false, "go on without the variables that can't be read, such as those of Secrets that you may not see")
+	inGroup(flags, groupEnvironment, "container", "env-include", "env-exclude", "skip-unreadable")
 }
 
 func (o *environmentOptions) validate() (err error) {
@@ -122,7 +123,8 @@ func newEnvCommand(kubeconfig *genericclioptions.ConfigFlags, streams genericioo
 
 			TYPE is pod, deployment, statefulset, daemonset, replicaset, job, cronjob, service, or a short name of one. Of
 			several pods it takes the one that has been ready for longest. Where none runs it takes the pod template, and
-			what only a pod knows, such as its name, is empty. The pods of an intercepted Service are its own.
+			what only a pod knows, such as its name, is empty. The pods of an intercepted Service are its own. It reads from
+			the cluster and changes nothing there.
 
 			The formats: dotenv for libraries of that name, shell for a shell to source, docker for docker run --env-file,
 			json and yaml for one object, name to value. Whatever is written reads back as exactly the same values; what a
@@ -202,11 +204,16 @@ func (o *envOptions) validate() (err error) {
 func (o *envOptions) run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	w, err := findWorkload(ctx, o.cluster, o.workload)
-	if err != nil {
+	report := newReport(o.streams.ErrOut)
+	var variables []environment.Variable
+	err := report.while(func() error {
+		w, err := findWorkload(ctx, o.cluster, o.workload)
+		if err != nil {
+			return err
+		}
+		variables, err = o.resolve(ctx, o.cluster, w, report)
 		return err
-	}
-	variables, err := o.resolve(ctx, o.cluster, w, newReport(o.streams.ErrOut))
+	}, "reading the environment of %s", o.workload)
 	if err != nil {
 		return err
 	}

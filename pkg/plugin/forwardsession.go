@@ -78,6 +78,7 @@ func (s *forwardSession) run(ctx context.Context) error {
 	goroutines.Go(func() { s.watchPaths(ctx) })
 	var err error
 	if len(s.options.command) > 0 {
+		defer s.report.shares()()
 		err = runChild(ctx, s.options.interrupts, s.options.command, nil, s.options.streams)
 	} else {
 		<-ctx.Done()
@@ -98,6 +99,8 @@ func (s *forwardSession) close() {
 func (s *forwardSession) start(ctx context.Context, goroutines *sync.WaitGroup) error {
 	waiting, cancel := context.WithTimeoutCause(ctx, s.options.timeout, fmt.Errorf("%w after %v", errTimeout, s.options.timeout))
 	defer cancel()
+	getting := s.report.spinning("waiting for the ports to be ready")
+	defer getting.ends()
 	if err := s.find(waiting); err != nil {
 		return timedOut(waiting, err)
 	}
@@ -118,7 +121,9 @@ func (s *forwardSession) start(ctx context.Context, goroutines *sync.WaitGroup) 
 
 // find finds the targets, and their ports.
 func (s *forwardSession) find(ctx context.Context) error {
+	looking := s.report.during("looking for what is to be forwarded to")
 	targets, ports, err := s.wanted(ctx)
+	looking.ends()
 	if err != nil {
 		return err
 	}

@@ -65,11 +65,8 @@ func newInterceptCommand(kubeconfig *genericclioptions.ConfigFlags, interrupts *
 			# The same, for as long as a program runs
 			kubectl velo intercept svc/website-container --port 3002:21458 -- ./website
 
-			# The same with an environment for a debugger to read
-			kubectl velo intercept svc/website-container --port 3002:21458 --env-file .env
-
-			# Every port of the Service, at most for an hour
-			kubectl velo intercept svc/orders --ttl 1h
+			# Every port of the Service, at most for an hour, with an environment for a debugger to read
+			kubectl velo intercept svc/orders --ttl 1h --env-file .env
 
 			# What it would create and change, checked by the API server
 			kubectl velo intercept svc/orders --dry-run=server`),

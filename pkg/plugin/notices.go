@@ -24,15 +24,9 @@ func (p interceptedPort) address() string {
 	return net.JoinHostPort("localhost", strconv.Itoa(int(p.local)))
 }
 
-// waitingFor returns a function that reports what a pod waits for, each thing once.
-func waitingFor(r *report) func(string) {
-	said := map[string]bool{"": true, "Pending": true, "Running": true}
-	return func(what string) {
-		if !said[what] {
-			said[what] = true
-			r.begins("waiting for traffic-proxy: %s", what)
-		}
-	}
+// waitingFor returns a function that shows what a pod waits for. It may be called from several goroutines.
+func waitingFor(p *progress) func(string) {
+	return func(what string) { p.says("waiting for traffic-proxy: %s", what) }
 }
 
 // warnOfNoGrant says what it means that the user may not let the traffic-proxy restore the Service by itself.

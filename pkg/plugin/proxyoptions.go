@@ -33,6 +33,7 @@ func (o *proxyOptions) addFlags(flags *pflag.FlagSet, afterGrace string) {
 	flags.StringVar(&o.proxyImage, "proxy-image", "", "image of the traffic-proxy, or the repository that it is mirrored to (default $"+proxyImageEnv+", or "+proxyRepository+" of this version)")
 	flags.DurationVar(&o.timeout, "timeout", time.Minute, "how long everything may take to be ready")
 	flags.DurationVar(&o.grace, "grace", 30*time.Second, "how long the cluster waits for a session it doesn't hear from before it "+afterGrace)
+	inGroup(flags, groupProxy, "proxy-image", "timeout", "grace")
 }
 
 func (o *proxyOptions) validate() error {

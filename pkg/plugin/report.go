@@ -25,14 +25,18 @@ type report struct {
 	w      io.Writer
 	colour bool
 	once   map[string]bool
+
+	// drawn is whether the terminal's last line is a spinner; shared, how many others write to the terminal.
+	drawn  bool
+	shared int
 }
 
-// newReport colours its lines if w is a terminal and NO_COLOR (https://no-color.org) isn't set.
+// newReport colours its lines, and draws spinners, if w is a terminal that can, and NO_COLOR (https://no-color.org) isn't set.
 func newReport(w io.Writer) *report { return &report{w: w, colour: takesColour(w)} }
 
 func takesColour(w io.Writer) bool {
 	f, ok := w.(*os.File)
-	return ok && os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(f.Fd()))
+	return ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
 }
 
 // SGR colour codes of ECMA-48.
@@ -73,6 +77,12 @@ func (r *report) sayOnce(say func(format string, args ...any), format string, ar
 func (r *report) line(colour, sign, format string, args []any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.write(colour, sign, format, args)
+}
+
+// write writes a line. The mutex is held.
+func (r *report) write(colour, sign, format string, args []any) {
+	r.clear()
 	if r.colour {
 		sign = inColour(colour, sign)
 	}

@@ -33,7 +33,7 @@ func newRestoreCommand(kubeconfig *genericclioptions.ConfigFlags, streams generi
 		Short: "Undo what a dead session left",
 		Long: templates.LongDesc(`
 			Undo the intercepts of Services, whoever made them: put their selectors back as their annotations say, and
-			delete their traffic-proxies. It needs nothing from the machine that the session ran on. A Service that is not
+			delete their traffic-proxies from the cluster. It needs nothing from the machine that the session ran on. A Service that is not
 			intercepted is left as it is.
 
 			A session that is alive loses its Service, too.`),
@@ -143,8 +143,10 @@ func (o *restoreOptions) restore(ctx context.Context, report *report, name strin
 		report.warns("service/%s doesn't exist any more; there is nothing to restore", name)
 	}
 	for _, proxy := range staged {
-		report.undoes("removing deployment/%s", proxy.Name)
-		if err := trafficproxy.Delete(ctx, c.client, c.namespace, proxy.Name, proxy.Session); err != nil {
+		removing := report.undoing("removing deployment/%s", proxy.Name)
+		err := trafficproxy.Delete(ctx, c.client, c.namespace, proxy.Name, proxy.Session)
+		removing.ends()
+		if err != nil {
 			return withHint(err, "run the same command again")
 		}
 		report.is("deployment/%s removed", proxy.Name)

@@ -32,7 +32,7 @@ func Main(ctx context.Context, interrupts *Interrupts, streams genericiooptions.
 	klog.SetLogger(logr.Discard())
 	root := NewCommand(interrupts, streams) //nolint:contextcheck // commands take theirs from cobra, which ExecuteContextC gives it
 	root.SetArgs(args)
-	command, err := root.ExecuteContextC(ctx)
+	command, err := root.ExecuteContextC(withWords(ctx, args))
 	if err != nil {
 		printError(streams.ErrOut, command.CommandPath(), err)
 	}
@@ -59,7 +59,9 @@ func NewCommand(interrupts *Interrupts, streams genericiooptions.IOStreams) *cob
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.ErrOut)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageErrorf("%v", err) })
+	root.SetFlagErrorFunc(flagError)
+	root.SetUsageFunc(usage)
+	root.SetHelpCommand(newHelpCommand())
 	root.CompletionOptions.DisableDefaultCmd = true
 	kubeconfig.AddFlags(root.PersistentFlags())
 	root.AddCommand(
@@ -73,7 +75,11 @@ func NewCommand(interrupts *Interrupts, streams genericiooptions.IOStreams) *cob
 		newRestoreCommand(kubeconfig, streams),
 		newRBACCommand(kubeconfig, streams),
 		newVersionCommand(kubeconfig, streams),
+		newCompletionCommand(streams),
 	)
+	root.AddCommand(newTopics()...)
+	groupCommands(root)
+	newCompleter(kubeconfig).addTo(root, kubeconfig)
 	return root
 }
 

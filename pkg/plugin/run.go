@@ -153,5 +153,6 @@ func (s *runSession) hold(ctx context.Context) error {
 	s.around.serve(ctx, &goroutines)
 	goroutines.Go(func() { s.answerOthers(ctx) })
 	goroutines.Go(func() { s.keep(ctx) })
+	defer s.report.shares()()
 	return runChild(ctx, s.options.interrupts, s.options.command, s.around.process(), s.options.streams)
 }

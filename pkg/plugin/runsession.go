@@ -69,6 +69,20 @@ func (s *runSession) start(ctx context.Context) error {
 }
 
 func (s *runSession) begin(ctx context.Context) error {
+	err := s.report.while(func() error { return s.read(ctx) }, "looking at %s", s.options.workload)
+	if err != nil {
+		return err
+	}
+	if len(s.around.dependencies) > 0 {
+		if err := s.stage(ctx); err != nil {
+			return err
+		}
+	}
+	return s.around.open(ctx)
+}
+
+// read makes sure that what is to come is allowed, and reads the surroundings of the workload.
+func (s *runSession) read(ctx context.Context) error {
 	lacking, err := s.missing(ctx, runPermissions())
 	if err != nil {
 		return err
@@ -80,28 +94,22 @@ func (s *runSession) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.around.read(ctx, w); err != nil {
-		return err
-	}
-	if len(s.around.dependencies) > 0 {
-		if err := s.stage(ctx); err != nil {
-			return err
-		}
-	}
-	return s.around.open(ctx)
+	return s.around.read(ctx, w)
 }
 
 // stage brings the traffic-proxy up, and the tunnel to it.
 func (s *runSession) stage(ctx context.Context) error {
-	s.report.begins("deploying traffic-proxy in %s", s.namespace)
+	deploying := s.report.beginning("deploying traffic-proxy in %s", s.namespace)
+	defer deploying.ends()
 	s.created = true // even when the answer is lost
 	if err := trafficproxy.CreateJob(ctx, s.client, s.spec); err != nil {
 		return err
 	}
-	pod, err := trafficproxy.AwaitReady(ctx, s.client, s.spec.Workload(), waitingFor(s.report))
+	pod, err := trafficproxy.AwaitReady(ctx, s.client, s.spec.Workload(), waitingFor(deploying))
 	if err != nil {
 		return err
 	}
+	deploying.says("opening the tunnel to pod %s", pod.Name)
 	return atLast(ctx, func(ctx context.Context) error { return s.connect(ctx, pod.Name) })
 }
 
@@ -204,6 +212,8 @@ func (s *runSession) end(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dismissTimeout)
 	defer cancel()
+	deleting := s.report.during("removing job/%s", s.spec.Workload().Name)
+	defer deleting.ends()
 	return errors.Join(err, trafficproxy.DeleteJob(ctx, s.client, s.spec))
 }
 

@@ -142,10 +142,13 @@ func (s *session) start(ctx context.Context) error {
 }
 
 func (s *session) begin(ctx context.Context) error {
-	if err := s.preflight(ctx); err != nil {
-		return err
-	}
-	if err := s.readSurroundings(ctx); err != nil {
+	err := s.report.while(func() error {
+		if err := s.preflight(ctx); err != nil {
+			return err
+		}
+		return s.readSurroundings(ctx)
+	}, "looking at service/%s", s.name)
+	if err != nil {
 		return err
 	}
 	if s.evicts != nil {
@@ -153,7 +156,7 @@ func (s *session) begin(ctx context.Context) error {
 			return err
 		}
 	}
-	err := s.stage(ctx)
+	err = s.stage(ctx)
 	if staged, ok := errors.AsType[*trafficproxy.ExistsError](err); ok && s.options.takeOver {
 		s.evicts = &selector.Intercept{Session: staged.Session, Owner: staged.Owner, Proxy: staged.Deployment}
 		if err := s.evict(ctx); err != nil {
@@ -164,7 +167,8 @@ func (s *session) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := atLast(ctx, s.connect); err != nil {
+	err = s.report.while(func() error { return atLast(ctx, s.connect) }, "opening the tunnel to pod %s", s.pod)
+	if err != nil {
 		return err
 	}
 	if s.options.surrounded() {
@@ -218,7 +222,8 @@ func timedOut(ctx context.Context, err error) error {
 
 // stage brings the traffic-proxy up, unseen by callers.
 func (s *session) stage(ctx context.Context) error {
-	s.report.begins("deploying traffic-proxy in %s", s.namespace)
+	deploying := s.report.beginning("deploying traffic-proxy in %s", s.namespace)
+	defer deploying.ends()
 	s.spec = s.proxySpec()
 	restores, err := trafficproxy.Create(ctx, s.client, s.spec)
 	if err != nil {
@@ -230,7 +235,7 @@ func (s *session) stage(ctx context.Context) error {
 	if !restores {
 		s.warnOfNoGrant()
 	}
-	pod, err := trafficproxy.AwaitReady(ctx, s.client, s.spec.Workload(), waitingFor(s.report))
+	pod, err := trafficproxy.AwaitReady(ctx, s.client, s.spec.Workload(), waitingFor(deploying))
 	if err != nil {
 		return err
 	}
@@ -268,6 +273,8 @@ func (s *session) connect(ctx context.Context) error {
 // swap points the Service at the traffic-proxy and waits until it leads there. If the Service changes meanwhile, that is
 // looked at, and what the session is built on must still be so.
 func (s *session) swap(ctx context.Context) error {
+	leading := s.report.during("leading callers of service/%s to this machine", s.name)
+	defer leading.ends()
 	services := s.client.CoreV1().Services(s.namespace)
 	s.swapped = true // even when the answer is lost
 	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
@@ -289,6 +296,7 @@ func (s *session) swap(ctx context.Context) error {
 	if err := routes.AwaitTo(ctx, s.client.DiscoveryV1(), s.namespace, s.name, s.pod); err != nil {
 		return err
 	}
+	leading.ends()
 	select {
 	case <-time.After(nodesFollow):
 		return nil
@@ -323,6 +331,7 @@ func (s *session) hold(ctx context.Context) error {
 	goroutines.Go(func() { s.answerOthers(ctx) })
 	child := make(chan error, 1)
 	if len(s.options.command) > 0 {
+		defer s.report.shares()()
 		goroutines.Go(func() {
 			child <- runChild(ctx, s.options.interrupts, s.options.command, s.around.process(), s.options.streams)
 		})

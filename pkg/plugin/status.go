@@ -158,7 +158,9 @@ func (o *statusOptions) run(ctx context.Context) error {
 	if o.output != "name" {
 		forwards = o.forwards(ctx)
 	}
+	listing := newReport(o.streams.ErrOut).during("listing the Services of %s", o.cluster.context)
 	list, problems, err := o.cluster.intercepts(ctx, namespace)
+	listing.ends()
 	if err != nil {
 		if len(forwards) == 0 {
 			return err

@@ -50,6 +50,7 @@ func (o *surroundingsOptions) addFlags(flags *pflag.FlagSet) {
 	o.environmentOptions.addFlags(flags)
 	o.dependencyOptions.addFlags(flags)
 	flags.StringVar(&o.envFile, "env-file", "", "`FILE` to write the environment to, in the format that its name ends with: .json, .yaml, .sh, or else dotenv")
+	inGroup(flags, groupEnvironment, "env-file")
 }
 
 func (o *surroundingsOptions) validate() error {

@@ -17,7 +17,8 @@ import (
 // then its traffic-proxy goes. In between nobody's request is lost.
 func (s *session) evict(ctx context.Context) error {
 	held := s.evicts
-	s.report.undoes("taking service/%s over from %s", s.name, held.Owner)
+	taking := s.report.undoing("taking service/%s over from %s", s.name, held.Owner)
+	defer taking.ends()
 	if err := trafficproxy.MarkTakenOver(ctx, s.client, s.namespace, held.Proxy, held.Session, s.owner); err != nil {
 		return err
 	}

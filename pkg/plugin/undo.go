@@ -57,8 +57,9 @@ func (s *session) undo(ctx context.Context) error {
 	}
 	defer sayBypassed()
 	s.link.close()
-	s.report.undoes("removing deployment/%s", trafficproxy.DeploymentName(s.name))
+	removing := s.report.undoing("removing deployment/%s", trafficproxy.DeploymentName(s.name))
 	err := trafficproxy.Delete(ctx, s.client, s.namespace, trafficproxy.DeploymentName(s.name), s.id)
+	removing.ends()
 	if err != nil {
 		return s.unfinished(ctx, err)
 	}
@@ -69,7 +70,8 @@ func (s *session) undo(ctx context.Context) error {
 // restore puts the selector back. Until that has succeeded it tries again: a network that is away for a moment must
 // not leave a Service swapped.
 func (s *session) restore(ctx context.Context) error {
-	s.report.undoes("restoring service/%s", s.name)
+	restoring := s.report.undoing("restoring service/%s", s.name)
+	defer restoring.ends()
 	backoff := wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.1, Steps: 100, Cap: 2 * time.Second}
 	var last error
 	err := wait.ExponentialBackoffWithContext(ctx, backoff, func(ctx context.Context) (bool, error) {
@@ -113,6 +115,8 @@ func (s *session) sayRestored(restored selector.Restored) {
 // letGo waits until no new callers come and those in the local process are done. What is left of them is broken in the
 // end: nothing holds a session's end up for longer.
 func (s *session) letGo(ctx context.Context) {
+	leaving := s.report.during("letting open connections of service/%s end", s.name)
+	defer leaving.ends()
 	drain, cancel := context.WithTimeout(ctx, drainTimeout)
 	if broken := s.link.drain(drain); broken > 0 {
 		s.report.warns("%d connections were still open after %v and have been cut", broken, drainTimeout)

@@ -102,7 +102,17 @@ func newVerifyCommand(kubeconfig *genericclioptions.ConfigFlags, streams generic
 	flags.StringArrayVar(&o.headers, "header", nil, "`NAME:VALUE` of a header to send; may be repeated")
 	flags.StringSliceVar(&o.expect, "expect-status", nil,
 		"status `CODE` that is good, or CODE-CODE; may be repeated (default all below 500)")
+	inGroup(flags, groupRequest, "path", "header", "expect-status")
 	return cmd
+}
+
+// verifyKinds are the types of what can be verified.
+func verifyKinds() []workloadKind {
+	return []workloadKind{
+		{pathcheck.KindService, "services", "svc", ""},
+		{pathcheck.KindIngress, "ingresses", "ing", networkingv1.GroupName},
+		{pathcheck.KindHTTPRoute, "httproutes", "", "gateway.networking.k8s.io"},
+	}
 }
 
 // verifyTarget reads an argument of the form TYPE/NAME.
@@ -111,11 +121,7 @@ func verifyTarget(arg string) (pathcheck.Target, error) {
 	if !ok || typ == "" || name == "" || strings.Contains(name, "/") {
 		return pathcheck.Target{}, usageErrorf("%q is not of the form TYPE/NAME; want svc/NAME, ingress/NAME or httproute/NAME", arg)
 	}
-	for _, kind := range []workloadKind{
-		{pathcheck.KindService, "services", "svc", ""},
-		{pathcheck.KindIngress, "ingresses", "ing", networkingv1.GroupName},
-		{pathcheck.KindHTTPRoute, "httproutes", "", "gateway.networking.k8s.io"},
-	} {
+	for _, kind := range verifyKinds() {
 		if kind.isCalled(typ) {
 			return pathcheck.Target{Kind: kind.singular, Name: name}, nil
 		}
@@ -194,7 +200,9 @@ func (o *verifyOptions) run(ctx context.Context) error {
 	case o.wait > 0:
 		return o.runWait(ctx)
 	}
+	looking := newReport(o.streams.ErrOut).during("checking the way to %s", o.target)
 	report, err := o.look(ctx)
+	looking.ends()
 	if err != nil {
 		return err
 	}
@@ -271,6 +279,8 @@ func (o *verifyOptions) runWait(ctx context.Context) error {
 	ticker := time.NewTicker(verifyEvery)
 	defer ticker.Stop()
 	said := newReport(o.streams.ErrOut)
+	waits := said.spinning("waiting for %s to be well", o.target)
+	defer waits.ends()
 	var last *pathcheck.Report
 	var lastErr error
 	reached := false
@@ -291,11 +301,13 @@ func (o *verifyOptions) runWait(ctx context.Context) error {
 				said.beginsOnce("waiting: %s", line)
 			}
 			if len(pending) == 0 {
+				waits.ends()
 				return o.print(report)
 			}
 		}
 		select {
 		case <-waiting.Done():
+			waits.ends()
 			return o.waitedFor(waiting, last, lastErr)
 		case <-ticker.C:
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -15,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -91,12 +93,29 @@ func (s *Spec) Workload() Workload {
 }
 
 // AwaitReady waits until the pod is ready and returns it. It fails as soon as Kubernetes says that the pod can't start,
-// with a [StartError]. What it waits for meanwhile, it tells waiting.
+// with a [StartError]. What it waits for meanwhile, it tells waiting, from goroutines that have ended when it returns.
 func AwaitReady(ctx context.Context, client kubernetes.Interface, of Workload, waiting func(string)) (*corev1.Pod, error) {
 	var ready *corev1.Pod
 	g, watching := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		pod, err := awaitPod(watching, client, of, waiting)
+		var seen types.UID
+		var events *atomic.Bool // whether events of the pod that was seen have told more than its status does
+		pod, err := awaitPod(watching, client, of, func(pod *corev1.Pod) {
+			if seen != pod.UID {
+				told := new(atomic.Bool)
+				seen, events = pod.UID, told
+				g.Go(func() error {
+					tellEvents(watching, client, pod, func(said string) {
+						told.Store(true)
+						waiting(said)
+					})
+					return nil
+				})
+			}
+			if said := progress(pod); said != "" && (pod.Status.Phase != corev1.PodPending || !events.Load()) {
+				waiting(said)
+			}
+		})
 		if err != nil {
 			return err
 		}
@@ -114,7 +133,7 @@ func AwaitReady(ctx context.Context, client kubernetes.Interface, of Workload, w
 	return nil, err
 }
 
-func awaitPod(ctx context.Context, client kubernetes.Interface, of Workload, waiting func(string)) (*corev1.Pod, error) {
+func awaitPod(ctx context.Context, client kubernetes.Interface, of Workload, waiting func(*corev1.Pod)) (*corev1.Pod, error) {
 	lw := cache.NewFilteredListWatchFromClient(client.CoreV1().RESTClient(), "pods", of.Namespace,
 		func(options *metav1.ListOptions) {
 			options.LabelSelector = labels.SelectorFromSet(of.Pods).String()
@@ -132,7 +151,7 @@ func awaitPod(ctx context.Context, client kubernetes.Interface, of Workload, wai
 			ready = pod
 			return true, nil
 		}
-		waiting(progress(pod))
+		waiting(pod)
 		return false, nil
 	})
 	return ready, err
@@ -204,21 +223,6 @@ func exitProblem(object, reason string, ended *corev1.ContainerStateTerminated) 
 		Object: object, Reason: reason, Usage: ended.ExitCode == exitUsage,
 		Message: fmt.Sprintf("its container exited with code %d %s", ended.ExitCode, said),
 	}
-}
-
-// progress says what the pod is waiting for, in a few words.
-func progress(pod *corev1.Pod) string {
-	for _, condition := range pod.Status.Conditions {
-		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
-			return "no node takes the pod yet: " + condition.Message
-		}
-	}
-	for _, container := range pod.Status.ContainerStatuses {
-		if waiting := container.State.Waiting; waiting != nil {
-			return waiting.Reason
-		}
-	}
-	return string(pod.Status.Phase)
 }
 
 // overdue says why the pod isn't ready when the time is up: its context's end, and the last warning about it.

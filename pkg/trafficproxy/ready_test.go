@@ -127,32 +127,6 @@ func TestRefusal(t *testing.T) {
 	}
 }
 
-func TestProgress(t *testing.T) {
-	unscheduled := corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{
-		{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Message: "0/3 nodes are available"},
-	}}
-	scheduled := waitingFor("ContainerCreating", "")
-	scheduled.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionTrue}}
-	tests := []struct {
-		name   string
-		status corev1.PodStatus
-		want   string
-	}{
-		{"nothing known", corev1.PodStatus{}, ""},
-		{"pending", corev1.PodStatus{Phase: corev1.PodPending}, "Pending"},
-		{"no node", unscheduled, "no node takes the pod yet: 0/3 nodes are available"},
-		{"being created", scheduled, "ContainerCreating"},
-		{"running", corev1.PodStatus{Phase: corev1.PodRunning}, "Running"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			if got := progress(podWith(tt.status)); got != tt.want {
-				t.Errorf("progress = %q, want %q", got, tt.want)
-			}
-		})
-	}
-}
-
 func TestStartErrorHint(t *testing.T) {
 	const (
 		image   = "name an image that the cluster can pull with --proxy-image or VELO_PROXY_IMAGE"
