@@ -198,7 +198,7 @@ func TestCallsAreTaken(t *testing.T) {
 				}
 			}
 		}
-		for _, paragraph := range strings.Split(outsideFences(p.text), "\n\n") {
+		for paragraph := range strings.SplitSeq(outsideFences(p.text), "\n\n") {
 			for _, inline := range inlineCommand.FindAllStringSubmatch(paragraph, -1) {
 				calls++
 				checkCall(t, p.path, strings.Join(strings.Fields(inline[1]), " "), false)
