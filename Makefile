@@ -145,6 +145,15 @@ bench-profile: cluster-up build ## the same on a cable, with profiles of plugin 
 	@$(bench) --quick --rtt 0 --loss 0 --rounds 1 --duration 10s --transfer 512 --only kubectl,velo-forward@profile,velo-reverse@profile \
 		--plugin profile=$(state)/profile/kubectl-velo,ghcr.io/kubectl-velo/traffic-proxy:profile --profile $(state)/profile
 
+.PHONY: docs
+docs: ## write the pages of docs/ that are made of the code
+	@go test -count 1 ./docs -update
+
+.PHONY: recording
+recording: target ## record the demo, as text, into docs/demo.cast
+	@$(access) PATH=$(CURDIR)/bin:$(state)/bin:$$PATH unshare --uts bash -c 'hostname laptop && exec "$$@"' recording \
+		go run ./test/record --title 'kubectl velo: make demo' --replace '$(CURDIR)=~/kubectl-velo' -o docs/demo.cast -- examples/shop/demo.sh
+
 .PHONY: unit
 unit: ## run the unit tests, with the race detector
 	@CGO_ENABLED=1 go test -race ./...
