@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/kubectl-velo/kubectl-velo/pkg/socketerror"
 )
 
 const (
@@ -122,7 +124,7 @@ func ask(ctx context.Context, dir string, socket fs.FileInfo, patience time.Dura
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
-	case errors.Is(err, refused):
+	case socketerror.IsRefused(err):
 		if time.Since(socket.ModTime()) >= youngest {
 			_ = os.Remove(path) // who lists next will try again
 		}

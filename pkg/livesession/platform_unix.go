@@ -10,9 +10,6 @@ import (
 	"syscall"
 )
 
-// refused is the error of connecting to a socket that nobody listens at.
-const refused = syscall.ECONNREFUSED
-
 // ofThisUser is whether a file belongs to the user who runs this process.
 func ofThisUser(info fs.FileInfo) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)

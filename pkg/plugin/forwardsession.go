@@ -8,13 +8,13 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"syscall"
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/kubectl-velo/kubectl-velo/pkg/livesession"
 	"github.com/kubectl-velo/kubectl-velo/pkg/podforward"
+	"github.com/kubectl-velo/kubectl-velo/pkg/socketerror"
 )
 
 const (
@@ -193,7 +193,7 @@ func (s *forwardSession) listen(ctx context.Context, f *portForward) (err error)
 		local = f.port.number
 	}
 	f.listeners, err = listenAtAll(ctx, s.options.listen, local)
-	if s.options.all && (errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES)) {
+	if s.options.all && (socketerror.IsInUse(err) || socketerror.IsForbidden(err)) {
 		f.listeners, err = listenAtAll(ctx, s.options.listen, 0)
 	}
 	if err != nil {

@@ -8,9 +8,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"syscall"
 
 	"github.com/kubectl-velo/kubectl-velo/pkg/dependency"
+	"github.com/kubectl-velo/kubectl-velo/pkg/socketerror"
 )
 
 // listenAddress is one that --address means.
@@ -74,7 +74,7 @@ func listenAtAll(ctx context.Context, addresses []listenAddress, port uint16) (l
 			listeners = append(listeners, listener)
 			port = uint16(listener.Addr().(*net.TCPAddr).Port) //nolint:gosec // a port
 			had = had || address.either
-		case address.either && (free || !errors.Is(err, syscall.EADDRINUSE) && !errors.Is(err, syscall.EACCES)):
+		case address.either && (free || !socketerror.IsInUse(err) && !socketerror.IsForbidden(err)):
 			either = errors.Join(either, err)
 		default:
 			return listeners, listenError(port, err)
@@ -89,14 +89,14 @@ func listenAtAll(ctx context.Context, addresses []listenAddress, port uint16) (l
 // listenError says whose the port is, and what to do.
 func listenError(port uint16, err error) error {
 	by := ""
-	if errors.Is(err, syscall.EADDRINUSE) {
+	if socketerror.IsInUse(err) {
 		by = holder(dependency.TCP, port)
 	}
 	err = fmt.Errorf("unable to listen on port %d: %w%s", port, err, by)
-	if errors.Is(err, syscall.EADDRNOTAVAIL) {
+	if socketerror.IsNoAddress(err) {
 		return withHint(err, "give --address an IP that this machine has")
 	}
-	if errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES) {
+	if socketerror.IsInUse(err) || socketerror.IsForbidden(err) {
 		return withHint(err, "name another local port, as LOCAL:REMOTE, or none, as :REMOTE, for a free one")
 	}
 	return err

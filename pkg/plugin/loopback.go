@@ -5,15 +5,14 @@ package plugin
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"runtime"
 	"strconv"
-	"syscall"
 
 	"github.com/kubectl-velo/kubectl-velo/pkg/dependency"
+	"github.com/kubectl-velo/kubectl-velo/pkg/socketerror"
 )
 
 // localNetwork is where dependencies get addresses, on systems whose loopback interface has all of 127.0.0.0/8.
@@ -99,9 +98,9 @@ func (l *loopback) listenAll(ctx context.Context, address netip.Addr, all []depe
 			wanted = 0
 		}
 		port, err := listenAt(ctx, d.Protocol, netip.AddrPortFrom(address, wanted))
-		if wanted != 0 && (errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.EACCES)) {
+		if wanted != 0 && (socketerror.IsInUse(err) || socketerror.IsForbidden(err)) {
 			why := err
-			if port, err = listenAt(ctx, d.Protocol, netip.AddrPortFrom(address, 0)); err == nil && errors.Is(why, syscall.EADDRINUSE) {
+			if port, err = listenAt(ctx, d.Protocol, netip.AddrPortFrom(address, 0)); err == nil && socketerror.IsInUse(why) {
 				moved = append(moved, movedPort{d, port.address(), why})
 			}
 		}

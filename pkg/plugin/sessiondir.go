@@ -41,11 +41,11 @@ func newSessionDir() (*sessionDir, error) {
 }
 
 func (d *sessionDir) remove() error {
-	err := os.RemoveAll(d.path)
+	var err error
 	if d.lock != nil {
-		err = errors.Join(err, d.lock.Close())
+		err = d.lock.Close() // first: Windows deletes no file that is open
 	}
-	return err
+	return errors.Join(os.RemoveAll(d.path), err)
 }
 
 // removeAbandoned removes directories whose sessions have died. One that can't be looked at, as another user's, stays.
