@@ -96,10 +96,10 @@ func offered(words []string, toComplete string) ([]string, cobra.ShellCompDirect
 	return words, cobra.ShellCompDirectiveNoFileComp
 }
 
-// upTo offers nothing after so many arguments.
-func upTo(most int, offer offering) offering {
+// first offers a first argument, and no second.
+func first(offer offering) offering {
 	return func(ctx context.Context, l *catalogue, cmd *cobra.Command, args []string, toComplete string) ([]string, error) {
-		if len(args) >= most {
+		if len(args) > 0 {
 			return nil, nil
 		}
 		return offer(ctx, l, cmd, args, toComplete)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -171,6 +172,15 @@ func TestCompletionsAreOfFlags(t *testing.T) {
 				t.Errorf("--%s of %q is not completed", flag, command)
 			}
 		}
+	}
+	// What can be one of a few words is offered.
+	for _, cmd := range root.Commands() {
+		cmd.NonInheritedFlags().VisitAll(func(flag *pflag.Flag) {
+			value, _ := pflag.UnquoteUsage(flag)
+			if _, ok := cmd.GetFlagCompletionFunc(flag.Name); !ok && strings.Contains(value, "|") {
+				t.Errorf("--%s of %s is one of %s, none of which is offered", flag.Name, cmd.Name(), value)
+			}
+		})
 	}
 }
 

@@ -50,31 +50,34 @@ func oneOf(words ...string) cobra.CompletionFunc {
 func (c *completer) ofCommands() map[string]completions {
 	workload := objects(workloadKinds())
 	service := objects(kindsCalled("service"))
-	container, env := c.ask(containers), cobra.CompletionFunc(anyFile)
+	container := c.ask(containers)
 	return map[string]completions{
-		"intercept": {c.ask(upTo(1, service)), map[string]cobra.CompletionFunc{
-			"port": c.ask(servicePortFlag), "container": container, "env-file": env, "dep": c.ask(hosts),
+		"intercept": {c.ask(first(service)), map[string]cobra.CompletionFunc{
+			"port": c.ask(servicePortFlag), "container": container, "env-file": anyFile, "dep": c.ask(hosts),
 			"dry-run": oneOf(dryRunNone, dryRunClient, dryRunServer),
 		}},
-		"run": {c.ask(upTo(1, workload)), map[string]cobra.CompletionFunc{
-			"container": container, "env-file": env, "dep": c.ask(hosts),
+		"run": {c.ask(first(workload)), map[string]cobra.CompletionFunc{
+			"container": container, "env-file": anyFile, "dep": c.ask(hosts),
 		}},
 		"forward": {c.ask(forwardArguments), map[string]cobra.CompletionFunc{
 			"address": oneOf("localhost", "127.0.0.1", "::1", "0.0.0.0"), "output": oneOf("json", "yaml"),
 		}},
-		"env": {c.ask(upTo(1, workload)), map[string]cobra.CompletionFunc{
+		"env": {c.ask(first(workload)), map[string]cobra.CompletionFunc{
 			"container": container, "output": oneOf("dotenv", "shell", "docker", "json", "yaml"),
 		}},
-		"deps": {c.ask(upTo(1, workload)), map[string]cobra.CompletionFunc{
+		"deps": {c.ask(first(workload)), map[string]cobra.CompletionFunc{
 			"output": oneOf("wide", "json", "yaml", "name"),
 		}},
-		"verify": {c.ask(upTo(1, objects(verifyKinds()))), map[string]cobra.CompletionFunc{
+		"verify": {c.ask(first(objects(verifyKinds()))), map[string]cobra.CompletionFunc{
 			"output": oneOf("table", "short", "json", "yaml"),
 		}},
 		"status": {flags: map[string]cobra.CompletionFunc{
 			"output": oneOf("wide", "json", "yaml", "name"),
 		}},
 		"restore": {arguments: c.ask(restorable)},
+		"version": {flags: map[string]cobra.CompletionFunc{
+			"output": oneOf("json", "yaml"),
+		}},
 	}
 }
 

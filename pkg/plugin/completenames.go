@@ -63,7 +63,7 @@ func objects(kinds []workloadKind) offering {
 	return func(ctx context.Context, l *catalogue, _ *cobra.Command, args []string, toComplete string) ([]string, error) {
 		typ, _, named := strings.Cut(toComplete, "/")
 		if !named {
-			var types []string
+			types := make([]string, 0, len(kinds))
 			for _, kind := range kinds {
 				types = append(types, kind.words(typ)...)
 			}
