@@ -21,7 +21,7 @@ import (
 )
 
 // version is the one of the plugin that it goes with. Releases set it with -ldflags "-X main.version=…".
-var version = "dev" //nolint:gochecknoglobals // the linker sets variables only
+var version = "dev"
 
 // defaultGrace is the plugin's as well.
 const defaultGrace = 30 * time.Second

@@ -15,10 +15,10 @@ import (
 )
 
 //go:embed help/permissions.txt
-var permissionsHelp string //nolint:gochecknoglobals // embedding takes a variable
+var permissionsHelp string
 
 //go:embed help/troubleshooting.txt
-var troubleshootingHelp string //nolint:gochecknoglobals // embedding takes a variable
+var troubleshootingHelp string
 
 // newTopics returns what help is about that is no command.
 func newTopics() []*cobra.Command {
@@ -84,7 +84,7 @@ func rightsHelp(manifest []byte) string {
 func wrapped(text, indent string) string {
 	var b strings.Builder
 	length := 0
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		switch {
 		case length == 0:
 			b.WriteString(indent)

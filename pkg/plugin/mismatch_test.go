@@ -21,13 +21,15 @@ func TestMismatch(t *testing.T) {
 		want string
 	}{
 		{
-			"a newer proxy", proxy.VersionError{Protocol: proxy.ProtocolVersion + 1, Program: "v2.0.0"},
+			"a newer proxy",
+			proxy.VersionError{Protocol: proxy.ProtocolVersion + 1, Program: "v2.0.0"},
 			"error: opening the tunnel: the traffic-proxy (v2.0.0) speaks version 2 of the tunnel's protocol, and this plugin (dev) version 1\n" +
 				"hint: the traffic-proxy's image is newer than this plugin: update the plugin with 'kubectl krew upgrade velo', or have " +
 				"--proxy-image and VELO_PROXY_IMAGE lead to ghcr.io/kubectl-velo/traffic-proxy:dev\n",
 		},
 		{
-			"an older proxy", proxy.VersionError{Protocol: proxy.ProtocolVersion - 1},
+			"an older proxy",
+			proxy.VersionError{Protocol: proxy.ProtocolVersion - 1},
 			"error: opening the tunnel: the traffic-proxy (of an unknown version) speaks version 0 of the tunnel's protocol, " +
 				"and this plugin (dev) version 1\n" +
 				"hint: the traffic-proxy's image is older than this plugin: have --proxy-image and VELO_PROXY_IMAGE lead to " +

@@ -38,13 +38,13 @@ const (
 type Versions struct {
 	metav1.TypeMeta `json:",inline"`
 
-	Plugin PluginVersion `json:"plugin"`
+	Plugin Build `json:"plugin"`
 	// TrafficProxies are those that run in the cluster. It is missing with --client, and where they can't be listed.
 	TrafficProxies []TrafficProxyVersion `json:"trafficProxies,omitempty"`
 }
 
-// PluginVersion is the plugin's.
-type PluginVersion struct {
+// Build is what is known of this plugin.
+type Build struct {
 	Version string `json:"version"`
 	// Protocol is the version of the tunnel's protocol.
 	Protocol int `json:"protocol"`
@@ -233,7 +233,7 @@ func (c *cluster) ask(ctx context.Context, r trafficproxy.Running) (proxy.Peer, 
 }
 
 func newVersions() *Versions {
-	v := &Versions{Plugin: PluginVersion{
+	v := &Versions{Plugin: Build{
 		Version: Version, Protocol: proxy.ProtocolVersion,
 		ProxyImage: proxyImage(cmp.Or(os.Getenv(proxyImageEnv), proxyRepository), Version, ProxyDigest),
 		GoVersion:  runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,

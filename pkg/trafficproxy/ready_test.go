@@ -52,8 +52,10 @@ func TestStartProblem(t *testing.T) {
 		{"crashes", waitingFor("CrashLoopBackOff", "back-off 10s"), can + "CrashLoopBackOff: back-off 10s"},
 		{"exited", ended(2, "Error", ""), can + "Error: its container exited with code 2"},
 		{"exited and said why", ended(137, "OOMKilled", "too much"), can + "OOMKilled: its container exited with code 137 too much"},
-		{"another version", ended(2, "Error", "flag provided but not defined: -new\nUsage of /traffic-proxy:\n  -grace…"),
-			can + "Error: its container exited with code 2 flag provided but not defined: -new"},
+		{
+			"another version", ended(2, "Error", "flag provided but not defined: -new\nUsage of /traffic-proxy:\n  -grace…"),
+			can + "Error: its container exited with code 2 flag provided but not defined: -new",
+		},
 		{"crashed", corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{
 			State:                waitingFor("CrashLoopBackOff", "back-off 10s").ContainerStatuses[0].State,
 			LastTerminationState: ended(1, "Error", "no").ContainerStatuses[0].State,

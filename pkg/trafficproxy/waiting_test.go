@@ -49,8 +49,10 @@ func TestEventProgress(t *testing.T) {
 		{"pulling", "Normal", "Pulling", `Pulling image "ghcr.io/x:1"`, `pulling image "ghcr.io/x:1"`},
 		{"pulled", "Normal", "Pulled", `Successfully pulled image "x" in 3s`, "its container to start"},
 		{"scheduled", "Normal", "Scheduled", "Successfully assigned shop/x to worker-1", ""},
-		{"unschedulable", "Warning", "FailedScheduling", "0/1 nodes are available: 1 Insufficient cpu.",
-			"no node takes the pod yet: 0/1 nodes are available: 1 Insufficient cpu."},
+		{
+			"unschedulable", "Warning", "FailedScheduling", "0/1 nodes are available: 1 Insufficient cpu.",
+			"no node takes the pod yet: 0/1 nodes are available: 1 Insufficient cpu.",
+		},
 		{"mount", "Warning", "FailedMount", "MountVolume.SetUp failed\n", "FailedMount: MountVolume.SetUp failed"},
 	}
 	for _, tt := range tests {

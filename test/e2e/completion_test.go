@@ -31,9 +31,12 @@ func TestCompletion(t *testing.T) {
 		not   []string
 	}{
 		{"Services", []string{"intercept", "svc/"}, []string{"svc/web", ":4"}, []string{"svc/caller"}},
-		{"ports", []string{"intercept", "svc/web", "--port", "3002:"},
+		{
+			"ports",
+			[]string{"intercept", "svc/web", "--port", "3002:"},
 			[]string{"3002:80\tcontainer port 8080", "3002:http\t", "3002:9000\t", "3002:7001\tcontainer port 9001", "3002:digest\t", ":4"},
-			[]string{"3002:9002", "3002:datagrams"}},
+			[]string{"3002:9002", "3002:datagrams"},
+		},
 		{"containers", []string{"env", "deploy/web", "-c", ""}, []string{"peer", ":4"}, nil},
 		{"workloads", []string{"env", "deploy"}, []string{"deploy/web", ":4"}, nil},
 		{"pods", []string{"forward", "pod/"}, []string{"pod/caller", "pod/web-", ":4"}, nil},
@@ -64,10 +67,10 @@ func TestCompletion(t *testing.T) {
 		})
 	}
 	t.Run("an intercepted Service", func(t *testing.T) {
-		e := e.within(t)
-		v := e.intercept("web", "--port", "3002:http")
+		within := e.within(t)
+		v := within.intercept("web", "--port", "3002:http")
 		for words, want := range map[string]string{"restore": "svc/web\tintercepted by ", "intercept": "svc/web\tintercepted by "} {
-			if got := completed(t, append([]string{"kubectl-velo", "__complete"}, e.flagged([]string{words, ""})...)); !strings.HasPrefix(got, want) {
+			if got := completed(t, append([]string{"kubectl-velo", "__complete"}, within.flagged([]string{words, ""})...)); !strings.HasPrefix(got, want) {
 				t.Errorf("%s offers %q, want %q", words, got, want)
 			}
 		}

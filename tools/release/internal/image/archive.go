@@ -160,9 +160,9 @@ func unpack(archive, dir string) error {
 		if err != nil {
 			return err
 		}
-		name := filepath.Clean(header.Name)
+		path := filepath.Clean(header.Name)
 		if header.Typeflag == tar.TypeDir {
-			if err := root.MkdirAll(name, 0o755); err != nil {
+			if err := root.MkdirAll(path, 0o755); err != nil {
 				return err
 			}
 			continue
@@ -171,7 +171,7 @@ func unpack(archive, dir string) error {
 		if err != nil {
 			return err
 		}
-		if err := root.WriteFile(name, data, 0o644); err != nil {
+		if err := root.WriteFile(path, data, 0o644); err != nil {
 			return err
 		}
 	}

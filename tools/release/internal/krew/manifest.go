@@ -133,8 +133,8 @@ func (p *Platform) matches(goos, goarch string) (bool, error) {
 }
 
 // sum returns a file's SHA-256.
-func sum(path string) (string, error) {
-	data, err := os.ReadFile(path)
+func sum(file string) (string, error) {
+	data, err := os.ReadFile(file)
 	if err != nil {
 		return "", err
 	}

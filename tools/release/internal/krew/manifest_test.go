@@ -71,10 +71,10 @@ func TestRender(t *testing.T) {
 		t.Error("archives of another version pass for this one's")
 	}
 	bad := filepath.Join(t.TempDir(), "krew.yaml")
-	if err := os.WriteFile(bad, []byte("spec: {versoin: 1}"), 0o600); err != nil {
+	if err := os.WriteFile(bad, []byte("spec: {edition: 1}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Render(bad, testTag, dir); err == nil || !strings.Contains(err.Error(), "versoin") {
+	if _, err := Render(bad, testTag, dir); err == nil || !strings.Contains(err.Error(), "edition") {
 		t.Errorf("a field that krew doesn't know: %v", err)
 	}
 }

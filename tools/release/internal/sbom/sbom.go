@@ -83,7 +83,8 @@ func component(module, version string) cdx.Component {
 
 // settings are those that decide what is in the program: system, architecture, build tags and so on.
 func settings(info *debug.BuildInfo) *[]cdx.Property {
-	all := []cdx.Property{{Name: "go:version", Value: info.GoVersion}}
+	all := make([]cdx.Property, 0, 1+len(info.Settings))
+	all = append(all, cdx.Property{Name: "go:version", Value: info.GoVersion})
 	for _, setting := range info.Settings {
 		all = append(all, cdx.Property{Name: "go:build:" + setting.Key, Value: setting.Value})
 	}
