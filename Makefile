@@ -24,10 +24,13 @@ cluster := $(state)/bin/velo-cluster
 kubectl := $(state)/bin/kubectl
 images  := $(addprefix $(state)/images/,traffic-proxy.tar shop-website.tar shop-orders.tar shop-redis.tar peer.tar)
 lint    := go tool -modfile=$(CURDIR)/tools/go.mod golangci-lint
-release := -trimpath -ldflags '-s -w -X github.com/kubectl-velo/kubectl-velo/pkg/plugin.Version=$(VERSION)'
+release := -trimpath -ldflags '-s -w -X github.com/kubectl-velo/kubectl-velo/pkg/plugin.Version=$(VERSION) -X main.version=$(VERSION)'
 
 # The modules that this repository's own code is in.
 modules := . examples/shop test/cluster test/bench test/e2e/pgclient tools/release
+# Those that build programs of others, and the tools, which are run from the module cache.
+builds  := test/cluster/kube test/cluster/coredns tools/kubectl
+tools   := tools tools/goreleaser
 
 # Plain binaries, but for the race detector in tests.
 export CGO_ENABLED ?= 0
@@ -172,11 +175,11 @@ licences: ## check that every source file names its licence
 
 .PHONY: dependencies
 dependencies: ## check that every dependency in a go.mod is used, and that no other is
-	@for module in $(modules); do echo "dependencies of $$module" && go mod tidy -C $$module -diff; done
+	@for module in $(modules) $(builds); do echo "dependencies of $$module" && go mod tidy -C $$module -diff; done
 
 .PHONY: outdated
-outdated: ## list direct dependencies, tools and actions of which there is a newer version (asks the network)
-	@test/outdated.sh $(modules) tools tools/goreleaser
+outdated: ## list direct dependencies, tools and a Go of which there is a newer version (asks the network)
+	@test/outdated.sh $(modules) $(builds) $(tools)
 
 .PHONY: vet
 vet: ## vet for linux, darwin and windows

@@ -8,17 +8,17 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 found=0
 for module; do
-  # Of a module of tools, those that are built are the direct ones.
-  list=$(cd "$module" && {
-    go list -m -u -f '{{if and (not .Main) (not .Indirect) .Update}}{{.Path}} {{.Version}} → {{.Update.Version}}{{end}}' all
-    go list -f '{{with .Module}}{{.Path}}{{end}}' tool 2>/dev/null | sort -u | grep -v '^github.com/kubectl-velo/' | while read -r tool; do
-      go list -m -u -f '{{if .Update}}{{.Path}} {{.Version}} → {{.Update.Version}}{{end}}' "$tool"
-    done
-  } | grep . | sort -u || true)
+  # Only direct ones are asked for: of the others there are hundreds, and -e lets some of those be missing. Of a module of
+  # tools, those that are built are direct.
+  direct=$(go list -C "$module" -m -e -f '{{if not (or .Main .Indirect)}}{{.Path}}{{end}}' all)
+  tools=$(go list -C "$module" -f '{{with .Module}}{{if not .Main}}{{.Path}}{{end}}{{end}}' tool 2>/dev/null || true)
+  asked=$(printf '%s\n' "$direct" "$tools" | grep . | sort -u)
+  # shellcheck disable=SC2086 # they are words
+  list=$(go list -C "$module" -m -u -f '{{if .Update}}  {{.Path}} {{.Version}} → {{.Update.Version}}{{end}}' $asked)
+  list=$(sed '/^$/d' <<<"$list")
   if [ -n "$list" ]; then
     found=1
-    echo "$module:"
-    sed 's/^/  /' <<<"$list"
+    printf '%s:\n%s\n' "$module" "$list"
   fi
 done
 go=$(cat .go-version)
