@@ -99,7 +99,7 @@ func TestWithoutRoot(t *testing.T) {
 	}
 	const nobody = 65534
 	as := []string{"setpriv", fmt.Sprintf("--reuid=%d", nobody), fmt.Sprintf("--regid=%d", nobody), "--clear-groups"}
-	programs := slices.Concat(as[1:], []string{"sh", "-ec", "kubectl-velo version; kubectl version --client; command -v peer"})
+	programs := slices.Concat(as[1:], []string{"sh", "-ec", "kubectl-velo version --client; kubectl version --client; command -v peer"})
 	if out, err := exec.CommandContext(t.Context(), as[0], programs...).CombinedOutput(); err != nil {
 		t.Skipf("nobody can't run the programs here: %v: %s", err, out)
 	}
