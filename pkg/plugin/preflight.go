@@ -115,6 +115,9 @@ func (s *session) preflight(ctx context.Context) error {
 func (s *session) suits() error {
 	title := s.namespace + "/" + s.name
 	held, err := selector.Of(s.service)
+	if _, newer := errors.AsType[*selector.NewerError](err); newer {
+		return err // it has a hint of its own
+	}
 	switch {
 	case err != nil:
 		return withHint(err, "see 'kubectl get svc %s -n %s -o yaml'", s.name, s.namespace)

@@ -124,6 +124,11 @@ func TestPreflight(t *testing.T) {
 			hint: "see 'kubectl get svc cart -n shop -o yaml'",
 		},
 		{
+			name: "intercepted by a newer plugin", service: service("shop", "cart", `{"version":2,"selector":["app=cart"]}`),
+			err:  "service shop/cart: " + selector.ErrAnnotation.Error() + ": its version is 2, and this kubectl velo knows version 1",
+			hint: "a newer kubectl velo has intercepted it: update this one with 'kubectl krew upgrade velo'",
+		},
+		{
 			name:    "ExternalName",
 			service: edited(func(s *corev1.Service) { s.Spec = corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName} }),
 			err:     "service shop/cart is of type ExternalName",

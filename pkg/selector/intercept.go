@@ -55,6 +55,21 @@ type Intercept struct {
 // ErrAnnotation is returned for an annotation that can't be understood.
 var ErrAnnotation = errors.New("annotation " + Annotation + " can't be understood")
 
+// NewerError is what is wrong with an annotation that a newer kubectl velo has made. It comes with an [ErrAnnotation].
+type NewerError struct {
+	// Version is the annotation's.
+	Version int
+}
+
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("its version is %d, and this kubectl velo knows version %d", e.Version, version)
+}
+
+// Hint says what to do.
+func (e *NewerError) Hint() string {
+	return "a newer kubectl velo has intercepted it: update this one with 'kubectl krew upgrade velo'"
+}
+
 // Of returns what the annotation of a Service says, or nil if it has none: the Service is not intercepted.
 func Of(service *corev1.Service) (*Intercept, error) {
 	value, ok := service.Annotations[Annotation]
@@ -69,6 +84,13 @@ func Of(service *corev1.Service) (*Intercept, error) {
 }
 
 func decode(value string) (*Intercept, error) {
+	// In another version all else may be another way.
+	var format struct {
+		Version int `json:"version"`
+	}
+	if err := json.Unmarshal([]byte(value), &format); err == nil && format.Version > version {
+		return nil, &NewerError{format.Version}
+	}
 	var i Intercept
 	if err := json.Unmarshal([]byte(value), &i); err != nil {
 		return nil, err
