@@ -12,9 +12,8 @@ for module; do
   # tools, those that are built are direct.
   direct=$(go list -C "$module" -m -e -f '{{if not (or .Main .Indirect)}}{{.Path}}{{end}}' all)
   tools=$(go list -C "$module" -f '{{with .Module}}{{if not .Main}}{{.Path}}{{end}}{{end}}' tool 2>/dev/null || true)
-  asked=$(printf '%s\n' "$direct" "$tools" | grep . | sort -u)
-  # shellcheck disable=SC2086 # they are words
-  list=$(go list -C "$module" -m -u -f '{{if .Update}}  {{.Path}} {{.Version}} → {{.Update.Version}}{{end}}' $asked)
+  readarray -t asked < <(printf '%s\n' "$direct" "$tools" | grep . | sort -u)
+  list=$(go list -C "$module" -m -u -f '{{if .Update}}  {{.Path}} {{.Version}} → {{.Update.Version}}{{end}}' "${asked[@]}")
   list=$(sed '/^$/d' <<<"$list")
   if [ -n "$list" ]; then
     found=1
