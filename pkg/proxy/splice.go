@@ -36,19 +36,6 @@ const relayBuffer = 64 << 10
 
 var relayBuffers = sync.Pool{New: func() any { return new([relayBuffer]byte) }}
 
-func (c tcpConn) pass(take func(net.Buffers)) error {
-	if err := c.await(); err != nil {
-		return err
-	}
-	buf := relayBuffers.Get().(*[relayBuffer]byte)
-	defer relayBuffers.Put(buf)
-	n, err := c.Read(buf[:])
-	if n > 0 {
-		take(net.Buffers{buf[:n]})
-	}
-	return err
-}
-
 // splice carries bytes between the two sides of c until both directions have ended, and closes both.
 func splice(c *connection) {
 	answered := make(chan error, 1)

@@ -48,7 +48,8 @@ func newProfile(dir string, log io.Writer) (*profile, error) {
 		return nil, err
 	}
 	programs := &programProfiles{dir: dir, log: log, ordinary: map[string]bool{}}
-	_, err = fmt.Fprintf(file, "Seconds of processor time, in all and by process.\n\n"+
+	_, err = fmt.Fprintf(file, "Seconds of processor time, in all and by process, and in parentheses for how long its threads "+
+		"could have worked but had to wait for a processor.\n\n"+
 		"| line | work | way | all | by process |\n|---|---|---|---|---|\n")
 	return &profile{file: file, programs: programs}, err
 }

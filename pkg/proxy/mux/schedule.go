@@ -17,6 +17,8 @@ const (
 	// nearBy is the round trip below which work, not waiting, takes the time: then few large writes are best, and all
 	// that is small shares a lane. Farther away, streams are spread, so that a packet lost stops few of them.
 	nearBy = 5 * time.Millisecond
+	// farFree is how many lanes are kept from bulk where that is far.
+	farFree = 2
 	// aloneAfter is how long bulk waits for another lane than that of slot 0. After a cut they come back at about the same
 	// time, and what bulk put into the first one would hold up all that is small.
 	aloneAfter = 500 * time.Millisecond
@@ -100,10 +102,24 @@ func (s *Session) wake(id uint32) {
 		s.lanes[0].wakeUp() // if it is busy it will look by itself
 		return
 	}
-	for i := range s.lanes {
-		l := s.lanes[(int(id/2)+i)%len(s.lanes)]
+	own, free := int(id/2), s.keptFree()
+	wake := func(l *lane) bool {
 		if l.idle && s.expressOn(l) {
 			l.wakeUp()
+			return true
+		}
+		return false
+	}
+	if wake(s.lanes[own%len(s.lanes)]) {
+		return
+	}
+	for i := range free {
+		if wake(s.lanes[(own+i)%free]) {
+			return
+		}
+	}
+	for _, l := range s.lanes[free:] {
+		if wake(l) {
 			return
 		}
 	}
@@ -128,12 +144,24 @@ func (s *Session) wakeAll() {
 	}
 }
 
+// keptFree returns how many lanes, the first ones, are kept from bulk as long as there are others. Far away it is two: a
+// lane that carries little has a small congestion window, and from time to time almost none (BBR looks for the least round
+// trip with four packets), which is too few for what many streams have to say.
+func (s *Session) keptFree() int {
+	if s.isNear() || len(s.lanes) < 2*farFree {
+		return 1
+	}
+	return farFree
+}
+
+func (s *Session) isKeptFree(l *lane) bool { return slices.Contains(s.lanes[:s.keptFree()], l) }
+
 // expressOn reports whether small and urgent frames may take the lane.
-func (s *Session) expressOn(l *lane) bool { return l == s.lanes[0] || l.inFlight < crowdedFrom }
+func (s *Session) expressOn(l *lane) bool { return s.isKeptFree(l) || l.inFlight < crowdedFrom }
 
 // bulkOn reports whether bulk may take the lane.
 func (s *Session) bulkOn(l *lane) bool {
-	if l == s.lanes[0] && (len(s.lanes) > 1 || l.slot == 0 && time.Since(l.began) <= aloneAfter) {
+	if s.isKeptFree(l) && (len(s.lanes) > 1 || l.slot == 0 && time.Since(l.began) <= aloneAfter) {
 		return false
 	}
 	return s.isNear() || s.holds(l) < 1

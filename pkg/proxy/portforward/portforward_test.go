@@ -4,6 +4,7 @@ package portforward
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,14 +38,22 @@ const (
 type fakeNode struct {
 	*httptest.Server
 
-	mu    sync.Mutex
-	conns []httpstream.Connection
+	mu       sync.Mutex
+	upgraded []net.Conn
 }
 
 func newFakeNode(t *testing.T) *fakeNode {
 	t.Helper()
 	n := &fakeNode{}
-	n.Server = httptest.NewTLSServer(http.HandlerFunc(n.serve))
+	n.Server = httptest.NewUnstartedServer(http.HandlerFunc(n.serve))
+	n.Config.ConnState = func(c net.Conn, state http.ConnState) {
+		if state == http.StateHijacked {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.upgraded = append(n.upgraded, c)
+		}
+	}
+	n.StartTLS()
 	t.Cleanup(func() {
 		n.cut()
 		n.Close()
@@ -78,9 +87,6 @@ func (n *fakeNode) serve(w http.ResponseWriter, r *http.Request) {
 	if conn == nil {
 		return
 	}
-	n.mu.Lock()
-	n.conns = append(n.conns, conn)
-	n.mu.Unlock()
 	halves := make(map[string]opened)
 	for {
 		select {
@@ -123,12 +129,12 @@ func forward(data, failure httpstream.Stream) {
 	}
 }
 
-// cut breaks all connections.
+// cut breaks all connections, below what could still say goodbye.
 func (n *fakeNode) cut() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, conn := range n.conns {
-		_ = conn.Close()
+	for _, conn := range n.upgraded {
+		_ = conn.(*tls.Conn).NetConn().Close()
 	}
 	n.CloseClientConnections()
 }

@@ -27,8 +27,8 @@ type Snapshot struct {
 }
 
 type process struct {
-	name string
-	used time.Duration
+	name         string
+	used, waited time.Duration
 }
 
 // Take takes one. What it can't read has ended.
@@ -46,30 +46,34 @@ func Take() Snapshot {
 			continue // a thread of the kernel has none
 		}
 		key := filepath.Dir(file) + "@" + started
-		s.processes[key] = process{name: nameOf(strings.Split(string(command), "\x00")), used: used}
+		s.processes[key] = process{
+			name: nameOf(strings.Split(string(command), "\x00")), used: used, waited: waitedBy(filepath.Dir(file)),
+		}
 	}
 	return s
 }
 
-// Used is how much processor time processes took, by name.
+// Used is how much processor time processes took, by name, and for how long their threads could have worked but had to wait
+// for a processor.
 type Used struct {
-	ByName map[string]time.Duration
+	ByName, Waited map[string]time.Duration
 	// All is that of the whole machine, with the kernel's own and of processes that came and went.
 	All time.Duration
 }
 
 // Since is what was used since an earlier snapshot.
 func (s Snapshot) Since(earlier Snapshot) Used {
-	u := Used{ByName: map[string]time.Duration{}, All: s.all - earlier.all}
+	u := Used{ByName: map[string]time.Duration{}, Waited: map[string]time.Duration{}, All: s.all - earlier.all}
 	for key, p := range s.processes {
 		if used := p.used - earlier.processes[key].used; used > 0 {
 			u.ByName[p.name] += used
+			u.Waited[p.name] += max(p.waited-earlier.processes[key].waited, 0) // threads may have ended
 		}
 	}
 	return u
 }
 
-// Write writes what was used, most first, as a row of a Markdown table after the cells in front.
+// Write writes what was used, most first, and in parentheses waited for, as a row of a Markdown table after the cells in front.
 func (u Used) Write(w io.Writer, front ...string) error {
 	names := slices.SortedFunc(maps.Keys(u.ByName), func(a, b string) int {
 		return cmp.Or(cmp.Compare(u.ByName[b], u.ByName[a]), cmp.Compare(a, b))
@@ -77,7 +81,7 @@ func (u Used) Write(w io.Writer, front ...string) error {
 	left := u.All
 	parts := make([]string, 0, len(names)+1)
 	for _, name := range names {
-		parts = append(parts, fmt.Sprintf("%s %.2f", name, u.ByName[name].Seconds()))
+		parts = append(parts, fmt.Sprintf("%s %.2f (%.2f)", name, u.ByName[name].Seconds(), u.Waited[name].Seconds()))
 		left -= u.ByName[name]
 	}
 	parts = append(parts, fmt.Sprintf("all else %.2f", max(left, 0).Seconds()))
@@ -106,6 +110,24 @@ func parseStat(stat string) (used time.Duration, started string, ok bool) {
 		return 0, "", false
 	}
 	return time.Duration(user+system) * tick, fields[19], true
+}
+
+// waitedBy adds up what the scheduler says of a process's threads: of three numbers the second is for how many nanoseconds
+// the thread was ready and had to wait (Documentation/scheduler/sched-stats.rst of Linux).
+func waitedBy(dir string) time.Duration {
+	var sum time.Duration
+	threads, _ := filepath.Glob(filepath.Join(dir, "task", "[0-9]*", "schedstat")) // the pattern is right
+	for _, thread := range threads {
+		data, err := os.ReadFile(thread)
+		if err != nil {
+			continue // it has ended
+		}
+		if fields := strings.Fields(string(data)); len(fields) == 3 {
+			waited, _ := strconv.ParseInt(fields[1], 10, 64) // the kernel writes numbers
+			sum += time.Duration(waited)
+		}
+	}
+	return sum
 }
 
 // allUsed reads the first line of /proc/stat: cpu, user, nice, system, idle, iowait, irq, softirq, of which idle and

@@ -3,6 +3,8 @@
 package usage
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -48,12 +50,12 @@ func TestNameOf(t *testing.T) {
 }
 
 func TestSince(t *testing.T) {
-	earlier := Snapshot{processes: map[string]process{"1@1": {"kubelet", time.Second}}, all: 10 * time.Second}
+	earlier := Snapshot{processes: map[string]process{"1@1": {"kubelet", time.Second, time.Second}}, all: 10 * time.Second}
 	later := Snapshot{
 		processes: map[string]process{
-			"1@1": {"kubelet", 3 * time.Second},
-			"2@5": {"wrk", time.Second}, "3@6": {"wrk", time.Second},
-			"4@7": {"idle", 0},
+			"1@1": {"kubelet", 3 * time.Second, 1500 * time.Millisecond},
+			"2@5": {"wrk", time.Second, 0}, "3@6": {"wrk", time.Second, 0},
+			"4@7": {"idle", 0, time.Second},
 		},
 		all: 15 * time.Second,
 	}
@@ -61,7 +63,7 @@ func TestSince(t *testing.T) {
 	if err := later.Since(earlier).Write(&b, "download", "kubectl"); err != nil {
 		t.Fatal(err)
 	}
-	const want = "| download | kubectl | 5.00 | kubelet 2.00, wrk 2.00, all else 1.00 |\n"
+	const want = "| download | kubectl | 5.00 | kubelet 2.00 (0.50), wrk 2.00 (0.00), all else 1.00 |\n"
 	if b.String() != want {
 		t.Errorf("it is %q, not %q", b.String(), want)
 	}
@@ -70,5 +72,20 @@ func TestSince(t *testing.T) {
 func TestTake(t *testing.T) {
 	if s := Take(); len(s.processes) == 0 || s.all == 0 {
 		t.Errorf("nobody has ever worked: %+v", s)
+	}
+}
+
+func TestWaitedBy(t *testing.T) {
+	dir := t.TempDir()
+	for thread, stat := range map[string]string{"1": "5 1000000000 3\n", "2": "7 500000000 1\n", "3": ""} {
+		if err := os.MkdirAll(filepath.Join(dir, "task", thread), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "task", thread, "schedstat"), []byte(stat), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := waitedBy(dir); got != 1500*time.Millisecond {
+		t.Errorf("its threads waited for %v, want 1.5s", got)
 	}
 }
