@@ -118,11 +118,7 @@ func (s *Session) wake(id uint32) {
 			return
 		}
 	}
-	for _, l := range s.lanes[free:] {
-		if wake(l) {
-			return
-		}
-	}
+	_ = slices.ContainsFunc(s.lanes[free:], wake) // or none: one that writes will look by itself
 }
 
 // wakeForBulk has the lane that holds the least look for bulk.
