@@ -32,7 +32,12 @@ type rule struct {
 	kind       networkingv1.PathType
 }
 
-func (r rule) String() string { return cmp.Or(r.host, "any host") + r.path }
+func (r rule) String() string {
+	if r.host == "" {
+		return "any host, path " + r.path
+	}
+	return r.host + r.path
+}
 
 // takes reports whether the rule is for a path. What a path that is implementation specific means, only its prefix is
 // known of.

@@ -83,7 +83,7 @@ func (s *forwardSession) lookAgain(ctx context.Context, target *forwardTarget, l
 		return
 	}
 	if len(broken) > 0 {
-		s.report.bypasses("this is a bypass", broken, means)
+		s.report.bypasses("this forward is a bypass", broken, means)
 		return
 	}
 	s.report.is("the production path of %s works again, after %v", target.Name, time.Since(since).Round(time.Second))
@@ -116,7 +116,7 @@ func (s *forwardSession) sayBypassed(ctx context.Context) {
 		if target.service != nil {
 			means += ": see '" + s.verifyCommand(target.service.current().Name) + "'"
 		}
-		s.report.bypasses("this was a bypass", broken[i], means)
+		s.report.bypasses("this forward was a bypass", broken[i], means)
 	}
 }
 

@@ -31,7 +31,8 @@ func (s *session) lookBehind(ctx context.Context) (say func()) {
 	return func() {
 		defer cancel()
 		defer time.AfterFunc(lastLook, cancel).Stop()
-		s.report.bypasses("this was a bypass", <-found, "it is over, and nothing was mended: see '"+s.verifyCommand(s.name)+"'")
+		s.report.bypasses("the intercept was a bypass", <-found,
+			"it is over, and callers meet that again: see '"+s.verifyCommand(s.name)+"'")
 	}
 }
 

@@ -3,9 +3,6 @@
 package plugin
 
 import (
-	"context"
-	"net"
-	"strconv"
 	"sync"
 	"time"
 )
@@ -16,14 +13,6 @@ const briefCut = time.Second
 // noticeInterval is how often the same thing is told again at most.
 const noticeInterval = 5 * time.Second
 
-// probeTimeout is how long a local port may take to say whether anybody listens at it.
-const probeTimeout = 500 * time.Millisecond
-
-// address is where connections of the port are taken on this machine.
-func (p interceptedPort) address() string {
-	return net.JoinHostPort("localhost", strconv.Itoa(int(p.local)))
-}
-
 // waitingFor returns a function that shows what a pod waits for. It may be called from several goroutines.
 func waitingFor(p *progress) func(string) {
 	return func(what string) { p.says("waiting for traffic-proxy: %s", what) }
@@ -33,21 +22,6 @@ func waitingFor(p *progress) func(string) {
 func (s *session) warnOfNoGrant() {
 	s.report.warns("you may not create Roles in namespace %s: if this session dies, callers go on to their pods, but only "+
 		"'kubectl velo restore' puts the selector of service/%s back; 'kubectl velo rbac' prints what is missing", s.namespace, s.name)
-}
-
-// warnAboutSilence says at which local ports nobody listens yet. A COMMAND is about to.
-func (s *session) warnAboutSilence(ctx context.Context) {
-	if len(s.options.command) > 0 {
-		return
-	}
-	for _, port := range s.ports {
-		conn, err := (&net.Dialer{Timeout: probeTimeout}).DialContext(ctx, "tcp", port.address())
-		if err != nil {
-			s.report.warns("nothing listens at %s yet; until it does, callers are answered by the cluster", port.address())
-			continue
-		}
-		_ = conn.Close()
-	}
 }
 
 // cuts returns a function that tells when the tunnel has lost its last connection, and when it is back.

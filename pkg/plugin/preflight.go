@@ -103,7 +103,10 @@ func (s *session) preflight(ctx context.Context) error {
 	if s.ports, err = choosePorts(s.namespace+"/"+s.name, s.all, s.options.portFlags); err != nil {
 		return err
 	}
-	if s.spec == nil { // else it was said before
+	if s.spec == nil { // else the COMMAND runs, and it was said before
+		if err := s.needFreePorts(ctx); err != nil {
+			return err
+		}
 		for _, warning := range s.warnings(ctx, pods.Items) {
 			s.report.warns("%s", warning)
 		}

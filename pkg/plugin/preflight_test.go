@@ -4,6 +4,7 @@ package plugin
 
 import (
 	"errors"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -33,7 +34,7 @@ func everything(authorizationv1.ResourceAttributes) bool { return true }
 func sessionIn(client *fake.Clientset, flags ...portFlag) *session {
 	return &session{
 		cluster: &cluster{client: client, namespace: "shop", flags: " --context prod"},
-		options: &interceptOptions{portFlags: flags}, name: "cart",
+		options: &interceptOptions{portFlags: flags}, report: newReport(io.Discard), name: "cart",
 	}
 }
 

@@ -332,6 +332,8 @@ func (s *session) hold(ctx context.Context) error {
 	child := make(chan error, 1)
 	if len(s.options.command) > 0 {
 		defer s.report.shares()()
+		ports := s.ports // they are looked up anew when the session begins again
+		goroutines.Go(func() { awaitListening(ctx, s.report, ports) })
 		goroutines.Go(func() {
 			child <- runChild(ctx, s.options.interrupts, s.options.command, s.around.process(), s.options.streams)
 		})

@@ -208,19 +208,23 @@ func (p *hopPrinter) summary(report *pathcheck.Report) {
 	for _, line := range report.Broken() {
 		fmt.Fprintf(p.w, "%s %s\n", p.sign(pathcheck.Broken), oneLine(line))
 	}
-	unknown := make(map[pathcheck.Hop]bool)
+	found := make(map[pathcheck.State]map[pathcheck.Hop]bool)
 	for _, path := range report.Paths {
 		for _, hop := range path.Hops {
-			if hop.State == pathcheck.Unknown {
-				unknown[hop] = true
+			if found[hop.State] == nil {
+				found[hop.State] = make(map[pathcheck.Hop]bool)
 			}
+			found[hop.State][hop] = true // paths share some
 		}
 	}
+	unknown, warnings := len(found[pathcheck.Unknown]), len(found[pathcheck.Warning])
 	switch {
-	case len(unknown) > 0:
-		fmt.Fprintf(p.w, "%s %d of the above could not be checked\n", p.sign(pathcheck.Unknown), len(unknown))
+	case unknown > 0:
+		fmt.Fprintf(p.w, "%s %d of the above could not be checked\n", p.sign(pathcheck.Unknown), unknown)
+	case report.State() == pathcheck.Warning && warnings == 1:
+		fmt.Fprintf(p.w, "%s nothing is broken; 1 warning above\n", p.sign(pathcheck.Warning))
 	case report.State() == pathcheck.Warning:
-		fmt.Fprintf(p.w, "%s nothing is broken, but something is to be known about\n", p.sign(pathcheck.Warning))
+		fmt.Fprintf(p.w, "%s nothing is broken; %d warnings above\n", p.sign(pathcheck.Warning), warnings)
 	case report.State() == pathcheck.OK:
 		fmt.Fprintf(p.w, "%s traffic flows to %s\n", p.sign(pathcheck.OK), report.Target)
 	}

@@ -181,7 +181,7 @@ service shop/web
 ────────────────
 ‼ service shop/web: 1 ready pod
 
-‼ nothing is broken, but something is to be known about
+‼ nothing is broken; 1 warning above
 `,
 		},
 	}

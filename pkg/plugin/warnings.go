@@ -17,7 +17,8 @@ import (
 // warnings says what the user should know before anything changes, a line for each. None of it forbids the intercept, and
 // what can't be found out is not warned of.
 func (s *session) warnings(ctx context.Context, pods []corev1.Pod) []string {
-	all := s.routingWarnings(pods)
+	all := s.lackWarnings(pods)
+	all = append(all, s.routingWarnings(pods)...)
 	all = append(all, s.policyWarnings(ctx, pods)...)
 	if owner := gitOpsOwner(s.service); owner != "" {
 		then := "the session pauses, unless it was started with --reassert"
@@ -44,6 +45,19 @@ func (s *session) ownWarnings(ctx context.Context) []string {
 		}
 	}
 	return all
+}
+
+// lackWarnings are about a Service that nobody but this machine answers for.
+func (s *session) lackWarnings(pods []corev1.Pod) []string {
+	lack := "has no pods"
+	switch {
+	case readyPod(pods) != "", s.service.Spec.PublishNotReadyAddresses && len(pods) > 0:
+		return nil
+	case len(pods) > 0:
+		lack = "has no pod that is ready"
+	}
+	return []string{fmt.Sprintf(
+		"service/%s %s: connections that your process doesn't take fail, and all do again when the intercept ends", s.name, lack)}
 }
 
 // routingWarnings are about callers that the swap of the selector moves otherwise than the rest.

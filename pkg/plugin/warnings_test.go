@@ -24,6 +24,7 @@ import (
 func cartPod(edits ...func(*corev1.Pod)) *corev1.Pod {
 	pod := podOf(time.Hour, corev1.ContainerPort{Name: "web", ContainerPort: 80, Protocol: corev1.ProtocolTCP})
 	pod.Namespace, pod.Name, pod.Labels = "shop", "cart-0", map[string]string{"app": "cart"}
+	pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
 	for _, edit := range edits {
 		edit(&pod)
 	}
@@ -61,6 +62,11 @@ func TestWarnings(t *testing.T) {
 		return []string{"⚠ service/cart is kept in line by " + owner + ": should that set the selector back, the session pauses, unless it was started with --reassert"}
 	}
 	const headless = "⚠ service/cart is headless: callers that are connected to its pods, or remember their addresses, stay with them until they ask for its name again"
+	const lacking = "⚠ service/cart has no pod that is ready: connections that your process doesn't take fail, and all do again when the intercept ends"
+	notReady := func(p *corev1.Pod) { p.Status.Conditions = nil }
+	going := func(p *corev1.Pod) {
+		p.DeletionTimestamp, p.Finalizers = &metav1.Time{Time: time.Now()}, []string{"example.com/kept"}
+	}
 	tests := []struct {
 		name    string
 		edit    func(*corev1.Service)
@@ -69,6 +75,13 @@ func TestWarnings(t *testing.T) {
 		want    []string
 	}{
 		{name: "nothing"},
+		{
+			name: "no pod", pod: func(p *corev1.Pod) { p.Labels = nil },
+			want: []string{"⚠ service/cart has no pods: connections that your process doesn't take fail, and all do again when the intercept ends"},
+		},
+		{name: "no ready pod", pod: notReady, want: []string{lacking}},
+		{name: "a pod that goes", pod: going, want: []string{lacking}},
+		{name: "a pod that isn't ready and is led to", edit: func(s *corev1.Service) { s.Spec.PublishNotReadyAddresses = true }, pod: notReady},
 		{name: "headless", edit: func(s *corev1.Service) { s.Spec.ClusterIP = "None" }, want: []string{headless}},
 		{
 			name: "headless, of a StatefulSet", edit: func(s *corev1.Service) { s.Spec.ClusterIP = "None" },
@@ -178,7 +191,7 @@ func TestOwnWarnings(t *testing.T) {
 func TestWarningsOnlyOnce(t *testing.T) {
 	cart := service("shop", "cart", "")
 	cart.Spec.ClusterIP = "None"
-	client := fake.NewClientset(cart)
+	client := fake.NewClientset(cart, cartPod())
 	allow(client, everything)
 	var said bytes.Buffer
 	s := sessionIn(client)

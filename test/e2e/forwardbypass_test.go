@@ -39,7 +39,7 @@ func TestForwardBypass(t *testing.T) {
 
 	e.mustKubectl("set", "selector", "svc/web", "app=web-v2")
 	v := start("deploy/web")
-	v.says("this is a bypass: " + cause)
+	v.says("this forward is a bypass: " + cause)
 	v.says("closing this terminal brings the outage back")
 	time.Sleep(2 * time.Second)
 	e.eventually("status to show the bypass", func() error {
@@ -59,7 +59,7 @@ func TestForwardBypass(t *testing.T) {
 	began := time.Now()
 	v.interrupt()
 	t.Logf("beside a broken path it has ended after %v", time.Since(began).Round(time.Millisecond))
-	v.says("this was a bypass: " + cause)
+	v.says("this forward was a bypass: " + cause)
 
 	// Who names the Service learns why nothing can be forwarded.
 	waiting := e.from.start("forward", "svc/web", ":80")
@@ -72,11 +72,11 @@ func TestForwardBypass(t *testing.T) {
 	// A pod that isn't ready is reached by its name alone.
 	e.mustKubectl("set", "selector", "svc/web", "app=web-v2")
 	mended := start("pod/" + e.pods("web")[0].Name)
-	mended.says("this is a bypass: " + cause)
+	mended.says("this forward is a bypass: " + cause)
 	e.mustKubectl("set", "selector", "svc/web", "app=web")
 	mended.says("works again")
 	mended.interrupt()
-	if strings.Contains(mended.output.String(), "this was a bypass") {
+	if strings.Contains(mended.output.String(), "was a bypass") {
 		t.Errorf("what was mended is said to be broken:\n%s", mended.output.String())
 	}
 }
@@ -100,6 +100,6 @@ func TestInterceptBypass(t *testing.T) {
 	began = time.Now()
 	v.interrupt()
 	t.Logf("beside a broken path it has ended after %v", time.Since(began).Round(time.Millisecond))
-	v.says(fmt.Sprintf("this was a bypass: ingress %s/web → service %[1]s/web: ", e.namespace))
+	v.says(fmt.Sprintf("the intercept was a bypass: ingress %s/web → service %[1]s/web: ", e.namespace))
 	v.says(fmt.Sprintf("see 'kubectl velo verify svc/web -n %s", e.namespace))
 }

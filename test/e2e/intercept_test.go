@@ -170,7 +170,7 @@ func TestSessionEndsByItself(t *testing.T) {
 	t.Run("command", func(t *testing.T) {
 		sub := e.within(t)
 		held := filepath.Join(t.TempDir(), "held")
-		v := sub.start("intercept", "svc/web", "--", "sh", "-c",
+		v := sub.start("intercept", "svc/web", port(freePort(t), "http"), "--", "sh", "-c",
 			`kubectl get svc web -n `+sub.namespace+` -o jsonpath='{.metadata.annotations}' >`+held+`; exit 7`)
 		v.ends(7)
 		if said, err := os.ReadFile(held); err != nil || !strings.Contains(string(said), "kubectl-velo.github.io/intercept") {
@@ -190,6 +190,24 @@ func TestSessionEndsByItself(t *testing.T) {
 		sub.sameService("web", was)
 		sub.nothingLeft()
 	})
+}
+
+// A Service whose pods are all gone is answered by this machine alone, which is said before and after.
+func TestInterceptWithoutPods(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, nil)
+	e.deployWeb()
+	e.mustKubectl("scale", "deployment/web", "--replicas=0")
+	e.mustKubectl("wait", "pod", "-l", "app=web", "--for=delete", "--timeout=60s")
+	local := startLocal(t)
+	was := e.serviceBytes("web")
+	v := e.intercept("web", port(local.http, "http"))
+	v.says("service/web has no pods: ")
+	e.answeredBy("http://web/", localName)
+	v.interrupt()
+	v.says(fmt.Sprintf("the intercept was a bypass: service %s/web port 80 (http): ", e.namespace))
+	e.sameService("web", was)
+	e.nothingLeft()
 }
 
 // A namespace that enforces the restricted Pod Security Standard, and target ports of every kind.
