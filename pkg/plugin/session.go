@@ -186,6 +186,9 @@ func (s *session) readSurroundings(ctx context.Context) error {
 		return nil
 	}
 	w, err := findWorkload(ctx, s.cluster, "service/"+s.name)
+	if errors.Is(err, errNoPods) {
+		return withHint(err, "there is no environment to give to a process: start a pod, or go without a command, --env-file and --dep")
+	}
 	if err != nil {
 		return err
 	}

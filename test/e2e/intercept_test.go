@@ -201,6 +201,9 @@ func TestInterceptWithoutPods(t *testing.T) {
 	e.mustKubectl("wait", "pod", "-l", "app=web", "--for=delete", "--timeout=60s")
 	local := startLocal(t)
 	was := e.serviceBytes("web")
+	e.unchanged(func() {
+		e.fails(1, []string{"intercept", "svc/web", port(freePort(t), "http"), "--", "true"}, "it has no pods", "hint: there is no environment")
+	})
 	v := e.intercept("web", port(local.http, "http"))
 	v.says("service/web has no pods: ")
 	e.answeredBy("http://web/", localName)
