@@ -6,7 +6,12 @@ import (
 	"context"
 	"os"
 	"sync"
+	"time"
 )
+
+// echo is how soon after the first a signal is still the same request: programs such as timeout(1), or runners of scripts,
+// send a process what its group has got as well, and nobody presses Ctrl-C twice as quickly.
+const echo = 100 * time.Millisecond
 
 // Interrupts are the signals that ask this process to end. The first one asks for an end in order, the second for one at
 // once, but for those that are a COMMAND's own.
@@ -16,6 +21,7 @@ type Interrupts struct {
 
 	mu     sync.Mutex
 	asked  int
+	first  time.Time // when the first signal came
 	theirs func(os.Signal) bool
 }
 
@@ -31,9 +37,13 @@ func (i *Interrupts) Signal(s os.Signal) {
 	if i.theirs != nil && i.theirs(s) {
 		return
 	}
+	if i.asked == 1 && time.Since(i.first) < echo {
+		return
+	}
 	i.asked++
 	switch i.asked {
 	case 1:
+		i.first = time.Now()
 		i.cancel()
 	case 2:
 		close(i.impatient)
