@@ -72,24 +72,28 @@ is_whole() {
   grep -q 'orders from orders-' "$work/page" && grep -q 'page view' "$work/page"
 }
 
-# await_line waits until velo, or the program that it runs, has said something.
-await_line() {
-  for _ in $(seq 600); do
-    if grep -q "$1" "$work/velo"; then return; fi
-    kill -0 "$velo" 2>/dev/null || break
-    sleep 0.1
-  done
-  cat "$work/velo"
-  die "kubectl velo didn't say '$1'"
-}
-
 # news prints what velo and the program that it runs have said since the last time.
 shown=0
 news() {
   local lines
   lines=$(($(wc -l <"$work/velo")))
-  tail -n "+$((shown + 1))" "$work/velo" | head -n "$((lines - shown))"
+  head -n "$lines" "$work/velo" | tail -n "+$((shown + 1))"
   shown=$lines
+}
+
+# await_line prints what velo and the program that it runs say until one of the lines is as wanted.
+await_line() {
+  for _ in $(seq 600); do
+    if grep -q "$1" "$work/velo"; then
+      news
+      return
+    fi
+    kill -0 "$velo" 2>/dev/null || break
+    news
+    sleep 0.1
+  done
+  news
+  die "kubectl velo didn't say '$1'"
 }
 
 if [ -n "${VELO_INGRESS:-}" ] && ! command -v curl >/dev/null; then
@@ -121,17 +125,16 @@ answered_by before pod
 
 say "The same website on this machine, in the place of its pod"
 printf '$ %s &\n' "${intercept[*]}"
+: >"$work/velo"
 "${intercept[@]}" >"$work/velo" 2>&1 &
 velo=$!
 await_line ' intercepted: '
 await_line 'msg=listening'
-news
 
 say "During: this machine answers, with what it heard from orders and redis in the cluster"
 answered_by during "$(hostname)"
+note "the website, which runs here, logs that:"
 await_line 'msg=answered'
-note "the website, which runs here, has logged that:"
-news
 is_whole || die "the website on this machine heard nothing from orders or redis"
 grep -q '"apiToken":"given"' "$work/page" || die "the website on this machine has no token"
 run kubectl velo deps
@@ -139,6 +142,10 @@ run kubectl velo "${context[@]}" status -n "$namespace"
 
 say "The end, as with Ctrl-C"
 run kill -INT "$velo"
+while kill -0 "$velo" 2>/dev/null; do
+  news
+  sleep 0.1
+done
 wait "$velo" || die "kubectl velo ended with exit code $?"
 velo=''
 news
