@@ -3,8 +3,9 @@
 # Everything that is built, tested and shown. `make` lists the targets.
 #
 # Variables:
-#   CONTEXT=name  run demo and e2e against that context of your kubeconfig, instead of a cluster of the project's own
+#   CONTEXT=name  run demo, e2e and load against that context of your kubeconfig, instead of a cluster of the project's own
 #   INGRESS=url   with CONTEXT: where its Ingress controller is reached, if it has one
+#   LOADED=yes    with CONTEXT: its nodes have the images already, put there in another way than `make load` knows
 #   RUN=pattern   end-to-end tests to run, as for `go test -run`
 #   TIMES=number  how often end-to-end tests repeat a failure (default: 50 ends under load, 10 of each other; 10 in `make test`)
 
@@ -15,6 +16,7 @@ SHELL := /bin/bash
 VERSION   ?= dev
 CONTEXT   ?=
 INGRESS   ?=
+LOADED    ?=
 RUN       ?=
 TIMES     ?=
 IMAGE_TAG := dev
@@ -22,7 +24,9 @@ IMAGE_TAG := dev
 state   := $(CURDIR)/.cluster
 cluster := $(state)/bin/velo-cluster
 kubectl := $(state)/bin/kubectl
-images  := $(addprefix $(state)/images/,traffic-proxy.tar shop-website.tar shop-orders.tar shop-redis.tar peer.tar)
+images  := $(addprefix $(state)/images/,traffic-proxy.tar shop-website.tar shop-orders.tar shop-redis.tar)
+# Says what the command after it does, if that takes a while.
+step    := $(CURDIR)/test/step.sh
 lint    := go tool -modfile=$(CURDIR)/tools/go.mod golangci-lint
 release := -trimpath -ldflags '-s -w -X github.com/kubectl-velo/kubectl-velo/pkg/plugin.Version=$(VERSION) -X main.version=$(VERSION)'
 
@@ -43,31 +47,39 @@ help: ## list the targets
 ## Build
 
 .PHONY: build
-build: ## build the plugin into bin/
-	@go build $(release) -o bin/ ./cmd/kubectl-velo
+build: bin/kubectl-velo ## build the plugin into bin/
+	@echo '✔ the plugin is bin/kubectl-velo'
+
+.PHONY: bin/kubectl-velo
+bin/kubectl-velo:
+	@$(step) 'building kubectl-velo' go build $(release) -o bin/ ./cmd/kubectl-velo
 
 .PHONY: programs
-programs: build
-	@GOOS=linux go build $(release) -o bin/ ./cmd/traffic-proxy ./test/e2e/peer
-	@GOOS=linux go build -C examples/shop -trimpath -ldflags '-s -w' -o $(CURDIR)/bin/ ./cmd/website ./cmd/orders
+programs: bin/kubectl-velo
+	@GOOS=linux $(step) 'building traffic-proxy and peer' go build $(release) -o bin/ ./cmd/traffic-proxy ./test/e2e/peer
+	@GOOS=linux $(step) 'building website and orders' go build -C examples/shop -trimpath -ldflags '-s -w' -o $(CURDIR)/bin/ ./cmd/website ./cmd/orders
+
+# $(call image,NAME) makes the archive of an image of that name; what is in it follows.
+image = $(step) 'making the image $(1)' $(cluster) image --name ghcr.io/kubectl-velo/$(1):$(IMAGE_TAG) -o $(state)/images/$(1).tar
 
 .PHONY: images
 images: programs $(cluster) ## write the images as archives into .cluster/images/
 	@mkdir -p $(state)/images
-	@$(cluster) image --name ghcr.io/kubectl-velo/traffic-proxy:$(IMAGE_TAG) -o $(state)/images/traffic-proxy.tar --file bin/traffic-proxy:/traffic-proxy
-	@$(cluster) image --name ghcr.io/kubectl-velo/shop-website:$(IMAGE_TAG) -o $(state)/images/shop-website.tar --file bin/website:/website
-	@$(cluster) image --name ghcr.io/kubectl-velo/shop-orders:$(IMAGE_TAG) -o $(state)/images/shop-orders.tar --file bin/orders:/orders
-	@$(cluster) image --name ghcr.io/kubectl-velo/shop-redis:$(IMAGE_TAG) -o $(state)/images/shop-redis.tar --deb redis-server:/usr/bin/redis-server \
+	@$(call image,traffic-proxy) --file bin/traffic-proxy:/traffic-proxy
+	@$(call image,shop-website) --file bin/website:/website
+	@$(call image,shop-orders) --file bin/orders:/orders
+	@$(call image,shop-redis) --deb redis-server:/usr/bin/redis-server \
 		|| { rm -f $(state)/images/shop-redis.tar; echo "redis-server can't be had here: the demo will ask your cluster for the image redis:7"; }
-	@$(cluster) image --name ghcr.io/kubectl-velo/peer:$(IMAGE_TAG) -o $(state)/images/peer.tar --file bin/peer:/peer
+	@$(call image,peer) --file bin/peer:/peer
 
 .PHONY: $(cluster)
 $(cluster):
-	@go build -C test/cluster -o $@ .
+	@$(step) 'building velo-cluster (the first time, minutes)' go build -C test/cluster -o $@ .
 
 .PHONY: $(kubectl)
 $(kubectl):
-	@go build -C tools/kubectl -trimpath -ldflags '-s -w -X k8s.io/component-base/version.gitVersion=v1.37.2' -o $@ .
+	@$(step) 'building kubectl (the first time, minutes)' \
+		go build -C tools/kubectl -trimpath -ldflags '-s -w -X k8s.io/component-base/version.gitVersion=v1.37.2' -o $@ .
 
 ##
 ## A cluster
@@ -81,34 +93,42 @@ cluster-down: $(cluster) ## take it down; nothing is left of it
 	@$(cluster) down
 
 # What demo and e2e run against: a cluster of the project's own, or the one that CONTEXT names.
+.PHONY: load target
 ifeq ($(CONTEXT),)
-target: cluster-up images
+load: cluster-up images
 	@$(cluster) load $$(ls $(images) 2>/dev/null)
+target: load
 access = KUBECONFIG=$(state)/kubeconfig VELO_INGRESS=$$(cat $(state)/ingress-url)
 else
-target: images $(kubectl)
+load: images ## build the images and load them, with CONTEXT into a cluster of kind, k3d or minikube
 	@test/load-images.sh '$(CONTEXT)' $$(ls $(images) 2>/dev/null)
+target: $(if $(LOADED),images,load) $(kubectl)
 access = VELO_CONTEXT='$(CONTEXT)' VELO_INGRESS='$(INGRESS)'
 endif
-.PHONY: target
 
 ##
 ## See it, test it
 
+# Before anything is built. A cluster of the project's own will have an Ingress.
+.PHONY: demo-check
+demo-check:
+	@VELO_INGRESS='$(if $(CONTEXT),$(INGRESS),soon)' examples/shop/demo.sh --check
+
 .PHONY: demo
-demo: target ## show an intercept from beginning to end; leaves the cluster up
+demo: demo-check target ## show an intercept from beginning to end; leaves the cluster up
 	@$(access) PATH=$(CURDIR)/bin:$(state)/bin:$$PATH examples/shop/demo.sh
 
 # What the tests of dependencies use: PostgreSQL in the cluster, and its clients and redis's on this machine. What can't be
 # had, they do without.
 test_images := $(state)/images/test-postgres.tar
+e2e: images += $(state)/images/peer.tar $(test_images)
 # The version that is here, or else the one that Debian's package postgresql leads to.
 postgres = $(or $(lastword $(sort $(notdir $(wildcard /usr/lib/postgresql/*)))),$(shell apt-cache depends postgresql 2>/dev/null | sed -n 's/.*Depends: postgresql-//p'))
 postgres_dir = /usr/lib/postgresql/$(postgres)
 
 $(state)/images/test-postgres.tar: test/e2e/postgres/start test/e2e/postgres/ready test/e2e/postgres/passwd | $(cluster)
 	@mkdir -p $(@D)
-	@$(cluster) image --name ghcr.io/kubectl-velo/test-postgres:$(IMAGE_TAG) -o $@ --entrypoint /start \
+	@$(call image,test-postgres) --entrypoint /start \
 		--env PGBIN=$(postgres_dir)/bin --env PGDATA=/data/db --file test/e2e/postgres/start:/start --file test/e2e/postgres/ready:/ready \
 		--file test/e2e/postgres/passwd:/etc/passwd --program /bin/sh --deb postgresql-$(postgres):$(postgres_dir)/bin/postgres \
 		--program $(postgres_dir)/bin/initdb --program $(postgres_dir)/bin/pg_isready --program $(postgres_dir)/lib/plpgsql.so \
@@ -117,18 +137,18 @@ $(state)/images/test-postgres.tar: test/e2e/postgres/start test/e2e/postgres/rea
 
 .PHONY: test-tools
 test-tools: ## install and build the programs that end-to-end tests run on this machine
-	@go build -C test/e2e/pgclient -trimpath -ldflags '-s -w' -o $(CURDIR)/bin/ .
+	@$(step) 'building pgclient' go build -C test/e2e/pgclient -trimpath -ldflags '-s -w' -o $(CURDIR)/bin/ .
 	@{ command -v psql && command -v redis-cli; } >/dev/null \
-		|| { apt-get update -q && apt-get install -q -y --no-install-recommends postgresql-client redis-tools; } >/dev/null \
+		|| $(step) 'installing postgresql-client redis-tools (about 20 s)' \
+			sh -c '{ apt-get update -q && apt-get install -q -y --no-install-recommends postgresql-client redis-tools; } >/dev/null' \
 		|| echo "psql and redis-cli can't be had here: the tests that use them are skipped"
 
 .PHONY: e2e
-e2e: images += $(test_images)
 e2e: $(test_images) target test-tools ## run the end-to-end tests against a real cluster
 	@$(access) VELO_E2E_TIMES=$(TIMES) PATH=$(CURDIR)/bin:$(state)/bin:$$PATH go test -tags e2e -count 1 -timeout 60m -parallel 4 -v $(if $(RUN),-run '$(RUN)') ./test/e2e
 
 # On a cluster of the project's own: the line to it is emulated.
-bench = go build -C test/bench -o $(CURDIR)/bin/ . && KUBECONFIG=$(state)/kubeconfig PATH=$(CURDIR)/bin:$(state)/bin:$$PATH bench
+bench = $(step) 'building bench' go build -C test/bench -o $(CURDIR)/bin/ . && KUBECONFIG=$(state)/kubeconfig PATH=$(CURDIR)/bin:$(state)/bin:$$PATH bench
 
 .PHONY: bench
 bench: target ## compare the tunnel with the direct way and with kubectl port-forward, into docs/ (two hours)
@@ -140,9 +160,9 @@ bench-quick: target ## the same in short, into .cluster/bench (5 minutes)
 	@$(bench) --quick --json $(state)/bench.json --out $(state)/bench
 
 .PHONY: bench-profile
-bench-profile: cluster-up build ## the same on a cable, with profiles of plugin and traffic-proxy, into .cluster/profile (2 minutes)
+bench-profile: cluster-up bin/kubectl-velo ## the same on a cable, with profiles of plugin and traffic-proxy, into .cluster/profile (2 minutes)
 	@mkdir -p $(state)/profile && rm -f $(state)/profile/*.pprof
-	@go build -tags profile -o $(state)/profile/ ./cmd/...
+	@$(step) 'building with profiles' go build -tags profile -o $(state)/profile/ ./cmd/...
 	@$(cluster) image --name ghcr.io/kubectl-velo/traffic-proxy:profile -o $(state)/profile/traffic-proxy.tar --file $(state)/profile/traffic-proxy:/traffic-proxy
 	@$(cluster) load $(state)/profile/traffic-proxy.tar
 	@$(bench) --quick --rtt 0 --loss 0 --rounds 1 --duration 10s --transfer 512 --only kubectl,velo-forward@profile,velo-reverse@profile \
@@ -153,7 +173,7 @@ docs: ## write the pages of docs/ that are made of the code
 	@go test -count 1 ./docs -update
 
 .PHONY: recording
-recording: target ## record the demo, as text, into docs/demo.cast
+recording: demo-check target ## record the demo, as text, into docs/demo.cast
 	@$(access) PATH=$(CURDIR)/bin:$(state)/bin:$$PATH unshare --uts bash -c 'hostname laptop && exec "$$@"' recording \
 		go run ./test/record --title 'kubectl velo: make demo' --replace '$(CURDIR)=~/kubectl-velo' -o docs/demo.cast -- examples/shop/demo.sh
 

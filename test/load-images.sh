@@ -7,11 +7,21 @@ set -euo pipefail
 context=$1
 shift
 case $context in
-  kind-*) kind load image-archive --name "${context#kind-}" "$@" ;;
-  k3d-*) k3d image import --cluster "${context#k3d-}" "$@" ;;
-  minikube) minikube image load "$@" ;;
+  kind-*) load=(kind load image-archive --name "${context#kind-}") ;;
+  k3d-*) load=(k3d image import --cluster "${context#k3d-}") ;;
+  minikube) load=(minikube image load) ;;
   *)
-    echo "The nodes behind context $context need these images; load them the way that cluster does it, once:"
-    printf '  %s\n' "$@"
+    {
+      echo "error: context $context isn't named as those of kind (kind-…), k3d (k3d-…) and minikube are: these images can't be loaded"
+      printf '  %s\n' "${@#"$PWD"/}"
+      echo "hint: give them to its nodes yourself, and go on with LOADED=yes; or push them to a registry: see docs/air-gapped.md"
+    } >&2
+    exit 1
     ;;
 esac
+if ! command -v "${load[0]}" >/dev/null; then
+  echo "error: context $context is of a cluster of ${load[0]}, which isn't in the PATH" >&2
+  exit 1
+fi
+images=("${@##*/}")
+exec "$(dirname "$0")/step.sh" "loading ${images[*]%.tar}" "${load[@]}" "$@"

@@ -52,22 +52,29 @@ func newCommand() *cobra.Command {
 	}
 
 	up := &cobra.Command{
-		Use: "up", Short: "Install and build what is missing, start the cluster, and print its Ingress's URL",
+		Use: "up", Short: "Install and build what is missing, start the cluster, and say where it is reached",
 		Args: args(cobra.NoArgs),
 		RunE: with(func(cmd *cobra.Command, _ []string, c *cluster.Cluster) error {
 			url, err := c.Up(cmd.Context())
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "  export KUBECONFIG=%s\n", c.Kubeconfig())
-			fmt.Fprintln(cmd.OutOrStdout(), url)
+			fmt.Fprintf(cmd.ErrOrStderr(), "  its Ingress     %s\n  for kubectl     export KUBECONFIG=%s\n", url, c.Kubeconfig())
 			return nil
 		}),
 	}
 	down := &cobra.Command{
 		Use: "down", Short: "Take the cluster down and leave nothing of it",
 		Args: args(cobra.NoArgs),
-		RunE: with(func(cmd *cobra.Command, _ []string, c *cluster.Cluster) error { return c.Down(cmd.Context()) }),
+		RunE: with(func(cmd *cobra.Command, _ []string, c *cluster.Cluster) error {
+			if err := c.Down(cmd.Context()); err != nil {
+				return err
+			}
+			if os.Getenv("KUBECONFIG") == c.Kubeconfig() {
+				fmt.Fprintln(cmd.ErrOrStderr(), "  in this shell   unset KUBECONFIG")
+			}
+			return nil
+		}),
 	}
 	status := &cobra.Command{
 		Use: "status", Short: "List the cluster's processes; fail unless all is well",

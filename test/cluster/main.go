@@ -5,8 +5,8 @@
 //
 //	go build -C test/cluster -o "$PWD/.cluster/bin/velo-cluster" .
 //
-// Data goes to stdout: up prints the Ingress's URL. Progress and errors go to stderr. It exits with 0, with 1 for a
-// failure, with 2 for a wrong command line, and exec with what its command exits with.
+// Data goes to stdout: status prints its table. Progress and errors go to stderr. It exits with 0, with 1 for a failure,
+// with 2 for a wrong command line, and exec with what its command exits with.
 package main
 
 import (

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -20,12 +21,15 @@ func (c *Cluster) Load(ctx context.Context, archives ...string) error {
 	if err := c.mustRun(); err != nil {
 		return err
 	}
+	names := make([]string, 0, len(archives))
 	for _, a := range archives {
 		if _, err := os.Stat(a); err != nil {
 			return err
 		}
+		names = append(names, strings.TrimSuffix(filepath.Base(a), ".tar"))
 	}
-	return c.out.Do("loading "+strings.Join(archives, " "), func() error { return importImages(ctx, archives...) })
+	what := "loading " + strings.Join(names, " ")
+	return c.out.DoLong(what, "a few seconds", func() error { return importImages(ctx, archives...) })
 }
 
 func importImages(ctx context.Context, archives ...string) error {
