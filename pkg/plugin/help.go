@@ -88,13 +88,48 @@ func newHelpCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			root := cmd.Root()
 			found, rest, err := root.Find(args)
-			if err != nil || len(rest) > 0 {
-				return noSuchCommand(root, args)
+			switch {
+			case err != nil || found == root && len(args) > 0:
+				return noSuchTopic(root, args[0])
+			case len(rest) > 0:
+				return usageErrorf("unexpected argument %q: one command or topic is explained at a time", rest[0])
 			}
 			found.InitDefaultHelpFlag()
 			return found.Help()
 		},
 	}
+}
+
+// noSuchCommand refuses the arguments of the root, and says which command may have been meant.
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := usageErrorf("unknown command %q", args[0])
+	if found := near(args[0], explained(cmd)); len(found) > 0 {
+		return withHint(err, "did you mean 'kubectl velo %s'?", found[0])
+	}
+	return err
+}
+
+// noSuchTopic says which command or topic may have been meant.
+func noSuchTopic(root *cobra.Command, name string) error {
+	err := usageErrorf("there is no command or topic %q", name)
+	if found := near(name, explained(root)); len(found) > 0 {
+		return withHint(err, "did you mean 'kubectl velo help %s'?", found[0])
+	}
+	return withHint(err, "'kubectl velo --help' names them")
+}
+
+// explained are the names of what help can explain: commands and topics.
+func explained(root *cobra.Command) []string {
+	var names []string
+	for _, one := range root.Commands() {
+		if !one.Hidden {
+			names = append(names, one.Name())
+		}
+	}
+	return names
 }
 
 // usageWidth is what flags' descriptions are wrapped to.
@@ -192,20 +227,20 @@ func flagError(cmd *cobra.Command, err error) error {
 	return wrong
 }
 
-// nearFlags names the flags that look like one that isn't there, as cobra finds commands that do.
+// nearFlags names the flags that look like one that isn't there.
 func nearFlags(cmd *cobra.Command, name string) []string {
-	const distance = 2 // in letters
-	names := &cobra.Command{SuggestionsMinimumDistance: distance}
+	const shortest = 3 // in letters; shorter ones are near to everything
+	var names []string
 	cmd.Flags().VisitAll(func(flag *pflag.Flag) {
-		if !flag.Hidden && len(flag.Name) > distance {
-			names.AddCommand(&cobra.Command{Use: flag.Name, Run: func(*cobra.Command, []string) {}})
+		if !flag.Hidden && len(flag.Name) >= shortest {
+			names = append(names, flag.Name)
 		}
 	})
 	const most = 3
-	near := names.SuggestionsFor(name)
-	near = near[:min(len(near), most)]
-	for i := range near {
-		near[i] = "--" + near[i]
+	found := near(name, names)
+	found = found[:min(len(found), most)]
+	for i := range found {
+		found[i] = "--" + found[i]
 	}
-	return near
+	return found
 }

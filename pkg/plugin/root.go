@@ -53,8 +53,6 @@ func NewCommand(interrupts *Interrupts, streams genericiooptions.IOStreams) *cob
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		// In letters; cobra's own default doesn't hold for commands that check their arguments.
-		SuggestionsMinimumDistance: 2,
 	}
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
@@ -81,15 +79,4 @@ func NewCommand(interrupts *Interrupts, streams genericiooptions.IOStreams) *cob
 	groupCommands(root)
 	newCompleter(kubeconfig).addTo(root, kubeconfig)
 	return root
-}
-
-func noSuchCommand(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	err := usageErrorf("unknown command %q", args[0])
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		return withHint(err, "did you mean 'kubectl velo %s'?", near[0])
-	}
-	return err
 }
