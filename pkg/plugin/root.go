@@ -58,7 +58,11 @@ func NewCommand(interrupts *Interrupts, streams genericiooptions.IOStreams) *cob
 	root.SetOut(streams.Out)
 	root.SetErr(streams.ErrOut)
 	root.SetFlagErrorFunc(flagError)
-	root.SetUsageFunc(usage)
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { writeHelp(cmd.OutOrStdout(), cmd, helpWidth(streams.Out)) })
+	root.SetUsageFunc(func(cmd *cobra.Command) error {
+		usage(cmd.OutOrStderr(), cmd, helpWidth(streams.Out))
+		return nil
+	})
 	root.SetHelpCommand(newHelpCommand())
 	root.CompletionOptions.DisableDefaultCmd = true
 	kubeconfig.AddFlags(root.PersistentFlags())
@@ -75,6 +79,9 @@ func NewCommand(interrupts *Interrupts, streams genericiooptions.IOStreams) *cob
 		newVersionCommand(kubeconfig, streams),
 		newCompletionCommand(streams),
 	)
+	for _, cmd := range root.Commands() {
+		cmd.Long = unpadded(cmd.Long)
+	}
 	root.AddCommand(newTopics()...)
 	groupCommands(root)
 	newCompleter(kubeconfig).addTo(root, kubeconfig)
