@@ -215,6 +215,7 @@ func TestDepsOfNone(t *testing.T) {
 		{"wide", depsOptions{output: "wide", allNamespaces: true}, nil, "", "No running sessions found on this machine.\nhint: 'kubectl velo deps TYPE/NAME' lists what a session would forward\n"},
 		{"of a namespace", depsOptions{namespace: "bank"}, idle, "", "No running sessions found in bank namespace on this machine.\n"},
 		{"of a context", depsOptions{namespace: "shop", context: "test"}, idle, "", "No running sessions of context test found in shop namespace on this machine.\n"},
+		{"of a context alone", depsOptions{context: "test"}, idle, "", "No running sessions of context test found on this machine.\n"},
 		{"idle", depsOptions{namespace: "shop"}, idle, "", "No dependencies of the running sessions found in shop namespace on this machine.\n"},
 		{"name", depsOptions{output: "name"}, nil, "", ""},
 		{"json", depsOptions{output: "json"}, nil, emptyJSON, ""},

@@ -32,7 +32,9 @@ func parsePortFlag(value string) (portFlag, error) {
 	invalid := func(why string) (portFlag, error) {
 		return portFlag{}, usageErrorf("--port %q: %s", value, why)
 	}
-	if remote == "" || both && local == "" || strings.Contains(remote, ":") {
+	// A Service's port may be called 3002-21458, but who writes that has mistaken the hyphen for the colon.
+	numbers := strings.Trim(remote, "0123456789-") == ""
+	if remote == "" || both && local == "" || strings.Contains(remote, ":") || !both && numbers && strings.Contains(remote, "-") {
 		return invalid("want LOCAL:REMOTE, such as 3002:8080")
 	}
 	p := portFlag{remote: remote}
@@ -50,7 +52,7 @@ func parsePortFlag(value string) (portFlag, error) {
 			return invalid("REMOTE " + err.Error())
 		}
 		p.remote = strconv.Itoa(int(number))
-	case len(validation.IsDNS1123Label(remote)) > 0:
+	case len(validation.IsDNS1123Label(remote)) > 0 || numbers:
 		// A Service's port is called by a DNS label; what names a container's is one, too.
 		return invalid("REMOTE is neither a port number nor the name of one")
 	}
