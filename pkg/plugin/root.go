@@ -30,18 +30,23 @@ var ProxyDigest = "" //nolint:gochecknoglobals // the linker sets variables only
 func Main(ctx context.Context, interrupts *Interrupts, streams genericiooptions.IOStreams, args []string) int {
 	// What client-go logs, of watches that begin again for example, is not for users.
 	klog.SetLogger(logr.Discard())
-	root := NewCommand(interrupts, streams) //nolint:contextcheck // commands take theirs from cobra, which ExecuteContextC gives it
+	kubeconfig := genericclioptions.NewConfigFlags(true)
+	root := newRoot(kubeconfig, interrupts, streams) //nolint:contextcheck // commands take theirs from cobra, which ExecuteContextC gives it
 	root.SetArgs(args)
 	command, err := root.ExecuteContextC(withWords(ctx, args))
 	if err != nil {
-		printError(streams.ErrOut, command.CommandPath(), err)
+		called := &call{args: command.Flags().Args(), kubeconfig: kubeconfig}
+		printError(streams.ErrOut, command.CommandPath(), called.hinted(err))
 	}
 	return exitCode(err)
 }
 
 // NewCommand returns the root of all commands.
 func NewCommand(interrupts *Interrupts, streams genericiooptions.IOStreams) *cobra.Command {
-	kubeconfig := genericclioptions.NewConfigFlags(true)
+	return newRoot(genericclioptions.NewConfigFlags(true), interrupts, streams)
+}
+
+func newRoot(kubeconfig *genericclioptions.ConfigFlags, interrupts *Interrupts, streams genericiooptions.IOStreams) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "kubectl-velo",
 		Short: "Run one service of a Kubernetes application on your own machine",
