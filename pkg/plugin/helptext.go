@@ -97,7 +97,7 @@ func wrapUsage(line, indent string, width int) string {
 // something that is as long as it.
 func wrapped(text, indent string, width int) string {
 	var b strings.Builder
-	_, _ = fmt.Fprint(term.NewWordWrapWriter(&b, uint(max(width-len(indent), 1))), text) //nolint:gosec // it is positive
+	_, _ = fmt.Fprint(term.NewWordWrapWriter(&b, uint(max(width-len(indent), 1))), text)
 	return strings.ReplaceAll(b.String(), "\n", "\n"+indent)
 }
 

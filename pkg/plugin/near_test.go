@@ -19,7 +19,7 @@ func TestMistakes(t *testing.T) {
 		{"hepl", "deps", 2},
 		{"hlp", "help", 1},
 		{"hellp", "help", 1},
-		{"permisions", "permissions", 1},
+		{"permisssions", "permissions", 1},
 		{"kubctl", "kubectl", 1},
 		{"trubelshooting", "troubleshooting", 2},
 	}
@@ -36,7 +36,7 @@ func TestNear(t *testing.T) {
 	names := []string{"deps", "env", "intercept", "help", "status", "permissions"}
 	tests := map[string]string{
 		"hepl": "help", "HELP": "help", "interept": "intercept", "inter": "intercept", "statsu": "status",
-		"permisions": "permissions", "evn": "env", "dpes": "deps", "": "", "frobnicate": "", "xyz": "",
+		"permisssions": "permissions", "evn": "env", "dpes": "deps", "": "", "frobnicate": "", "xyz": "",
 	}
 	for word, want := range tests {
 		if got := strings.Join(near(word, names), " "); got != want {
