@@ -222,7 +222,7 @@ func usageOfFlags(w io.Writer, cmd *cobra.Command, width int) {
 
 func writeFlags(w io.Writer, title string, flags *pflag.FlagSet, width int) {
 	if flags != nil && flags.HasAvailableFlags() {
-		fmt.Fprintf(w, "\n%s\n%s", title, flags.FlagUsagesWrapped(width))
+		fmt.Fprintf(w, "\n%s\n%s", wrapped(title, "  ", width), flags.FlagUsagesWrapped(width))
 	}
 }
 

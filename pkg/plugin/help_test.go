@@ -50,7 +50,8 @@ func TestHelpOfEveryCommand(t *testing.T) {
 func TestHelpIsWrapped(t *testing.T) {
 	root := NewCommand(NewInterrupts(func() {}), genericiooptions.NewTestIOStreamsDiscard())
 	root.InitDefaultHelpCmd()
-	for _, width := range []int{leastHelpWidth, anyHelpWidth, mostHelpWidth} {
+	const narrow = 72 // below it, some flags are too long for tables
+	for _, width := range []int{narrow, anyHelpWidth, mostHelpWidth} {
 		for _, cmd := range append(root.Commands(), root) {
 			cmd.InitDefaultHelpFlag()
 			var b strings.Builder
@@ -58,10 +59,10 @@ func TestHelpIsWrapped(t *testing.T) {
 			widest, example := 0, false
 			for line := range strings.Lines(b.String()) {
 				line = strings.TrimSuffix(line, "\n")
-				if line != "" && !strings.HasPrefix(line, " ") {
+				if line != "" && !strings.HasPrefix(line, " ") { // a heading
 					example = line == "Examples:"
 				}
-				verbatim := strings.HasPrefix(line, "      kubectl ") || example && !strings.HasPrefix(line, "  # ") || strings.HasSuffix(line, "):")
+				verbatim := strings.HasPrefix(line, "      kubectl ") || example && !strings.HasPrefix(line, "  # ")
 				length := utf8.RuneCountInString(line)
 				if length > width && !verbatim {
 					t.Errorf("%s: a line of the help has %d columns, for %d: %s", cmd.Name(), length, width, line)

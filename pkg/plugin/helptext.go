@@ -11,9 +11,9 @@ import (
 	"k8s.io/kubectl/pkg/util/term"
 )
 
-// Help is as wide as the terminal, but no wider than can be read well, and no narrower than its tables of flags can be.
+// Help is as wide as the terminal, but no wider than can be read well, and no narrower than pflag wraps tables of flags.
 const (
-	leastHelpWidth = 72
+	leastHelpWidth = 40
 	mostHelpWidth  = 100
 	// anyHelpWidth is what it is wrapped to for a file or a pager.
 	anyHelpWidth = 80

@@ -23,7 +23,7 @@ func TestHelpWidth(t *testing.T) {
 	if got := helpWidth(file); got != anyHelpWidth {
 		t.Errorf("for a file it is %d, want %d", got, anyHelpWidth)
 	}
-	for columns, want := range map[uint16]int{0: 80, 20: 72, 72: 72, 73: 73, 80: 80, 100: 100, 101: 100, 240: 100} {
+	for columns, want := range map[uint16]int{0: 80, 20: 40, 40: 40, 73: 73, 80: 80, 100: 100, 101: 100, 240: 100} {
 		t.Run(strconv.Itoa(int(columns)), func(t *testing.T) {
 			if got := helpWidth(terminal(t, columns)); got != want {
 				t.Errorf("it is %d, want %d", got, want)
