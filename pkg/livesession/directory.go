@@ -54,7 +54,9 @@ func directory() (string, error) {
 	return filepath.Join(os.TempDir(), "kubectl-velo-"+strconv.Itoa(os.Geteuid())), nil
 }
 
-// prepare makes the directory if there is none.
+// prepare makes the directory if there is none. It stays, empty, when the last session has ended: where it is in a directory
+// for all users, whoever removed it would let another user make one of the same name, after a session that begins has
+// checked it and before that has its socket in it.
 func prepare(dir string) error {
 	if err := os.MkdirAll(filepath.Dir(dir), forOwner); err != nil {
 		return fmt.Errorf("making the directory of sessions: %w", err)

@@ -72,8 +72,10 @@ func serviceNames(args []string) ([]string, error) {
 	for _, arg := range args {
 		kind, name, ok := strings.Cut(arg, "/")
 		switch {
-		case !ok:
+		case arg == "":
 			return nil, usageErrorf("%q is not of the form svc/NAME", arg)
+		case !ok:
+			return nil, withHint(usageErrorf("%q is not of the form svc/NAME", arg), "did you mean svc/%s?", arg)
 		case kind != "svc" && kind != "service" && kind != "services":
 			return nil, usageErrorf("%q is not a Service; want svc/NAME", arg)
 		case name == "" || strings.Contains(name, "/"):

@@ -85,7 +85,11 @@ func (o *completionOptions) takeArguments(_ *cobra.Command, args []string) error
 	case len(args) > 1:
 		return usageErrorf("unexpected argument %q", args[1])
 	case args[0] != ofKubectl && !slices.Contains(shells(), args[0]):
-		return usageErrorf("%q is none of kubectl, bash, zsh, fish, powershell", args[0])
+		err := usageErrorf("%q is none of kubectl, bash, zsh, fish, powershell", args[0])
+		if found := near(args[0], append(shells(), ofKubectl)); len(found) > 0 {
+			return withHint(err, "did you mean 'kubectl velo completion %s'?", found[0])
+		}
+		return err
 	case args[0] != ofKubectl && o.dir != "":
 		return usageErrorf("--dir is for kubectl: what completes in %s goes to stdout", args[0])
 	}

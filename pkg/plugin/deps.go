@@ -142,7 +142,9 @@ func (o *depsOptions) run(ctx context.Context) error {
 		report.warns("%v", problem)
 	}
 	if len(rows.Items) == 0 && len(problems) == 0 {
-		o.sayNone(rows.none)
+		if err := o.sayNone(rows.none, rows.hint); err != nil {
+			return err
+		}
 	}
 	return o.printer().list(rows.DependencyList)
 }
@@ -168,23 +170,26 @@ func (o *depsOptions) runFind(ctx context.Context) error {
 		}
 	}
 	if len(list.Items) == 0 {
-		o.sayNone(fmt.Sprintf("no dependencies of %s found in namespace %s", o.target, o.namespace))
+		if err := o.sayNone(fmt.Sprintf("No dependencies of %s found in %s namespace", o.target, o.namespace), ""); err != nil {
+			return err
+		}
 	}
 	return o.printer().list(list)
 }
 
 // sayNone says why a table is empty. Other formats say it themselves.
-func (o *depsOptions) sayNone(why string) {
+func (o *depsOptions) sayNone(why, hint string) error {
 	if o.output == "" || o.output == "wide" {
-		fmt.Fprintln(o.streams.ErrOut, why)
+		return sayNone(o.streams, why, hint)
 	}
+	return nil
 }
 
-// runningDependencies are those of the running sessions. If there are none, it says why.
+// runningDependencies are those of the running sessions. If there are none, it says why, and maybe what to do instead.
 type runningDependencies struct {
 	*DependencyList
 
-	none string
+	none, hint string
 }
 
 // running asks the sessions. Problems are of single sessions.
@@ -200,20 +205,23 @@ func (o *depsOptions) running(ctx context.Context) (rows runningDependencies, pr
 		}
 		problems = append(problems, problem)
 	}
-	where := "on this machine"
+	where := " found on this machine"
 	if o.namespace != "" {
-		where = "in namespace " + o.namespace + " " + where
+		where = " found in " + o.namespace + " namespace on this machine"
 	}
 	if o.context != "" {
-		where = "of context " + o.context + " " + where
+		where = " of context " + o.context + where
 	}
-	rows = runningDependencies{newDependencyList(0), "no running sessions " + where}
+	rows = runningDependencies{newDependencyList(0), "No running sessions" + where, ""}
+	if o.namespace == "" && o.context == "" {
+		rows.hint = "'kubectl velo deps TYPE/NAME' lists what a session would forward"
+	}
 	for i := range sessions {
 		session := &sessions[i]
 		if o.namespace != "" && session.Namespace != o.namespace || o.context != "" && session.Context != o.context {
 			continue
 		}
-		rows.none = "no dependencies of the running sessions " + where
+		rows.none, rows.hint = "No dependencies of the running sessions"+where, ""
 		for j := range session.Dependencies {
 			rows.Items = append(rows.Items, listedRunning(session, &session.Dependencies[j]))
 		}
@@ -237,7 +245,9 @@ func (o *depsOptions) runWatch(ctx context.Context) error {
 			return err
 		}
 		if first && len(rows.Items) == 0 && len(problems) == 0 {
-			o.sayNone(rows.none)
+			if err := o.sayNone(rows.none, rows.hint); err != nil {
+				return err
+			}
 		}
 		for _, problem := range w.news(problems) {
 			report.warns("%v", problem)

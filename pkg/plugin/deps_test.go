@@ -211,11 +211,12 @@ func TestDepsOfNone(t *testing.T) {
 		sessions    []livesession.Session
 		out, errOut string
 	}{
-		{"table", depsOptions{}, nil, "", "no running sessions on this machine\n"},
-		{"wide", depsOptions{output: "wide", allNamespaces: true}, nil, "", "no running sessions on this machine\n"},
-		{"of a namespace", depsOptions{namespace: "bank"}, idle, "", "no running sessions in namespace bank on this machine\n"},
-		{"of a context", depsOptions{namespace: "shop", context: "test"}, idle, "", "no running sessions of context test in namespace shop on this machine\n"},
-		{"idle", depsOptions{namespace: "shop"}, idle, "", "no dependencies of the running sessions in namespace shop on this machine\n"},
+		{"table", depsOptions{}, nil, "", "No running sessions found on this machine.\nhint: 'kubectl velo deps TYPE/NAME' lists what a session would forward\n"},
+		{"wide", depsOptions{output: "wide", allNamespaces: true}, nil, "", "No running sessions found on this machine.\nhint: 'kubectl velo deps TYPE/NAME' lists what a session would forward\n"},
+		{"of a namespace", depsOptions{namespace: "bank"}, idle, "", "No running sessions found in bank namespace on this machine.\n"},
+		{"of a context", depsOptions{namespace: "shop", context: "test"}, idle, "", "No running sessions of context test found in shop namespace on this machine.\n"},
+		{"of a context alone", depsOptions{context: "test"}, idle, "", "No running sessions of context test found on this machine.\n"},
+		{"idle", depsOptions{namespace: "shop"}, idle, "", "No dependencies of the running sessions found in shop namespace on this machine.\n"},
 		{"name", depsOptions{output: "name"}, nil, "", ""},
 		{"json", depsOptions{output: "json"}, nil, emptyJSON, ""},
 		{"yaml", depsOptions{output: "yaml"}, idle, "apiVersion: kubectl-velo.github.io/v1alpha1\nitems: []\nkind: DependencyList\n", ""},
@@ -314,7 +315,7 @@ orders   8080   tcp        -       -       -      -      -          -     enviro
     ]
 }
 `, warning},
-		{"none", "", nil, "\n", "no dependencies of deploy/web found in namespace shop\n"},
+		{"none", "", nil, "\n", "No dependencies of deploy/web found in shop namespace.\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -376,7 +377,7 @@ orders        8080   tcp        127.84.0.3:8080   ended     0      1.5Ki   20Mi 
 db.data       5432   tcp        127.84.0.4:5432   ended     0      0B      0B         -       secret/db:dsn
 8.8.8.8       53     udp        127.84.0.5:53     ended     0      0B      0B         1.2s    --dep
 `,
-			"no running sessions on this machine\n⚠ " + silent.Error() + "\n",
+			"No running sessions found on this machine.\nhint: 'kubectl velo deps TYPE/NAME' lists what a session would forward\n⚠ " + silent.Error() + "\n",
 		},
 		{
 			"name", "name", `

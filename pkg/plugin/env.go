@@ -158,7 +158,7 @@ func newEnvCommand(kubeconfig *genericclioptions.ConfigFlags, streams genericioo
 
 func (o *envOptions) addFlags(flags *pflag.FlagSet) {
 	o.environmentOptions.addFlags(flags)
-	flags.StringVarP(&o.output, "output", "o", string(environment.Dotenv), "output format: `dotenv|shell|docker|json|yaml`")
+	flags.StringVarP(&o.output, "output", "o", string(environment.Dotenv), "output `FORMAT`: dotenv, shell, docker, json or yaml")
 }
 
 // rulesHelp lists the rules for what is left out, those of one reason together.
@@ -169,7 +169,7 @@ func rulesHelp() string {
 		if i > 0 && rules[i-1].Reason == rule.Reason {
 			continue
 		}
-		b.WriteString("  " + rule.Pattern)
+		b.WriteString(itemMark + rule.Pattern)
 		for _, next := range rules[i+1:] {
 			if next.Reason != rule.Reason {
 				break

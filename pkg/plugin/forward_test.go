@@ -304,7 +304,7 @@ pod/db-0:5432      127.0.0.1:5432              waiting for 90s   0      0B     0
 		want    string
 		errOut  string
 	}{
-		{name: "table", known: true, want: table, errOut: "No intercepts found in shop namespace.\n"},
+		{name: "table", options: statusOptions{namespace: "shop"}, known: true, want: table, errOut: "No intercepts found in shop namespace.\n"},
 		{name: "intercepts that can't be listed", want: table},
 		{
 			name: "beside intercepts", items: true, known: true, want: `

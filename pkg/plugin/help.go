@@ -88,8 +88,11 @@ func newHelpCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			root := cmd.Root()
 			found, rest, err := root.Find(args)
-			if err != nil || len(rest) > 0 {
-				return noSuchCommand(root, args)
+			switch {
+			case err != nil || found == root && len(args) > 0:
+				return noSuchTopic(root, args[0])
+			case len(rest) > 0:
+				return usageErrorf("unexpected argument %q: one command or topic is explained at a time", rest[0])
 			}
 			found.InitDefaultHelpFlag()
 			return found.Help()
@@ -97,53 +100,97 @@ func newHelpCommand() *cobra.Command {
 	}
 }
 
-// usageWidth is what flags' descriptions are wrapped to.
-const usageWidth = 110
+// noSuchCommand refuses the arguments of the root, and says which command may have been meant.
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := usageErrorf("unknown command %q", args[0])
+	if found := near(args[0], explained(cmd)); len(found) > 0 {
+		return withHint(err, "did you mean 'kubectl velo %s'?", found[0])
+	}
+	return err
+}
+
+// noSuchTopic says which command or topic may have been meant.
+func noSuchTopic(root *cobra.Command, name string) error {
+	err := usageErrorf("there is no command or topic %q", name)
+	if found := near(name, explained(root)); len(found) > 0 {
+		return withHint(err, "did you mean 'kubectl velo help %s'?", found[0])
+	}
+	return withHint(err, "'kubectl velo --help' names them")
+}
+
+// explained are the names of what help can explain: commands and topics.
+func explained(root *cobra.Command) []string {
+	var names []string
+	for _, one := range root.Commands() {
+		if !one.Hidden {
+			names = append(names, one.Name())
+		}
+	}
+	return names
+}
+
+// writeHelp writes what a command does and how it is called, or a topic.
+func writeHelp(w io.Writer, cmd *cobra.Command, width int) {
+	text := cmd.Long
+	if text == "" {
+		text = cmd.Short
+	}
+	fmt.Fprint(w, wrapText(text, width))
+	if cmd.Runnable() {
+		fmt.Fprintln(w)
+		usage(w, cmd, width)
+	}
+}
 
 // usage writes how a command is called: its line, examples, commands and flags.
-func usage(cmd *cobra.Command) error {
-	w := cmd.OutOrStderr()
+func usage(w io.Writer, cmd *cobra.Command, width int) {
 	line := cmd.UseLine()
 	if !cmd.HasParent() {
 		line = cmd.CommandPath() + " [command]"
 	}
-	fmt.Fprintf(w, "Usage:\n  %s\n", line)
+	fmt.Fprintf(w, "Usage:\n%s\n", wrapUsage(line, "  ", width))
 	if cmd.HasExample() {
-		fmt.Fprintf(w, "\nExamples:\n%s\n", cmd.Example)
+		fmt.Fprintf(w, "\nExamples:\n%s\n", wrapExamples(cmd.Example, width))
 	}
 	if cmd.HasAvailableSubCommands() {
-		usageOfCommands(w, cmd)
+		usageOfCommands(w, cmd, width)
 	}
-	usageOfFlags(w, cmd)
+	usageOfFlags(w, cmd, width)
 	if cmd.HasAvailableSubCommands() {
-		fmt.Fprintf(w, "\nUse '%s [command] --help' for more about a command.\n", cmd.CommandPath())
+		fmt.Fprintf(w, "\nSee '%s [command] --help' for a command.\n", cmd.CommandPath())
 	}
-	return nil
 }
 
-func usageOfCommands(w io.Writer, cmd *cobra.Command) {
+func usageOfCommands(w io.Writer, cmd *cobra.Command, width int) {
+	list := func(padding int, name, short string) {
+		name = fmt.Sprintf("  %-*s ", padding, name)
+		fmt.Fprintln(w, name+wrapped(short, strings.Repeat(" ", len(name)), width))
+	}
 	for _, group := range cmd.Groups() {
 		fmt.Fprintf(w, "\n%s\n", group.Title)
 		for _, one := range cmd.Commands() {
 			if one.GroupID == group.ID && !one.Hidden {
-				fmt.Fprintf(w, "  %-*s %s\n", cmd.NamePadding(), one.Name(), one.Short)
+				list(cmd.NamePadding(), one.Name(), one.Short)
 			}
 		}
 	}
 	fmt.Fprintln(w, "\nTopics:")
 	for _, one := range cmd.Commands() {
 		if one.IsAdditionalHelpTopicCommand() {
-			fmt.Fprintf(w, "  %-20s %s\n", "help "+one.Name(), one.Short)
+			list(len("help troubleshooting"), "help "+one.Name(), one.Short)
 		}
 	}
 }
 
 // usageOfFlags writes a command's own flags in their groups. Of kubectl's, which every command takes, it names those that
 // are used most; the root names them all.
-func usageOfFlags(w io.Writer, cmd *cobra.Command) {
+func usageOfFlags(w io.Writer, cmd *cobra.Command, width int) {
 	own := cmd.NonInheritedFlags()
 	if !cmd.HasParent() {
-		writeFlags(w, "Flags of kubectl, for every command:", own)
+		writeFlags(w, "Flags of kubectl, for every command:", own, width)
 		return
 	}
 	byTitle := make(map[string]*pflag.FlagSet)
@@ -160,9 +207,9 @@ func usageOfFlags(w io.Writer, cmd *cobra.Command) {
 		}
 		add(title, flag)
 	})
-	writeFlags(w, "Flags:", byTitle[""])
+	writeFlags(w, "Flags:", byTitle[""], width)
 	for _, title := range flagGroups() {
-		writeFlags(w, title+":", byTitle[title])
+		writeFlags(w, title+":", byTitle[title], width)
 	}
 	const kubectl = "Cluster ('kubectl velo --help' names all flags of kubectl that can be used):"
 	for _, name := range []string{"context", "kubeconfig", "namespace"} {
@@ -170,12 +217,12 @@ func usageOfFlags(w io.Writer, cmd *cobra.Command) {
 			add(kubectl, flag)
 		}
 	}
-	writeFlags(w, kubectl, byTitle[kubectl])
+	writeFlags(w, kubectl, byTitle[kubectl], width)
 }
 
-func writeFlags(w io.Writer, title string, flags *pflag.FlagSet) {
+func writeFlags(w io.Writer, title string, flags *pflag.FlagSet, width int) {
 	if flags != nil && flags.HasAvailableFlags() {
-		fmt.Fprintf(w, "\n%s\n%s", title, flags.FlagUsagesWrapped(usageWidth))
+		fmt.Fprintf(w, "\n%s\n%s", wrapped(title, "  ", width), flags.FlagUsagesWrapped(width))
 	}
 }
 
@@ -192,20 +239,20 @@ func flagError(cmd *cobra.Command, err error) error {
 	return wrong
 }
 
-// nearFlags names the flags that look like one that isn't there, as cobra finds commands that do.
+// nearFlags names the flags that look like one that isn't there.
 func nearFlags(cmd *cobra.Command, name string) []string {
-	const distance = 2 // in letters
-	names := &cobra.Command{SuggestionsMinimumDistance: distance}
+	const shortest = 3 // in letters; shorter ones are near to everything
+	var names []string
 	cmd.Flags().VisitAll(func(flag *pflag.Flag) {
-		if !flag.Hidden && len(flag.Name) > distance {
-			names.AddCommand(&cobra.Command{Use: flag.Name, Run: func(*cobra.Command, []string) {}})
+		if !flag.Hidden && len(flag.Name) >= shortest {
+			names = append(names, flag.Name)
 		}
 	})
 	const most = 3
-	near := names.SuggestionsFor(name)
-	near = near[:min(len(near), most)]
-	for i := range near {
-		near[i] = "--" + near[i]
+	found := near(name, names)
+	found = found[:min(len(found), most)]
+	for i := range found {
+		found[i] = "--" + found[i]
 	}
-	return near
+	return found
 }

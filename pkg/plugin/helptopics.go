@@ -75,29 +75,7 @@ func rightsHelp(manifest []byte) string {
 		if group := one.rule.APIGroups[0]; group != "" {
 			resources += " (" + group + ")"
 		}
-		fmt.Fprintf(&b, "%s: %s\n%s\n\n", resources, strings.Join(one.rule.Verbs, ", "), wrapped(one.reason, "  "))
+		fmt.Fprintf(&b, "%s: %s\n  %s\n\n", resources, strings.Join(one.rule.Verbs, ", "), one.reason)
 	}
 	return strings.TrimSpace(b.String())
-}
-
-// wrapped breaks a text into lines that are indented.
-func wrapped(text, indent string) string {
-	var b strings.Builder
-	length := 0
-	for word := range strings.FieldsSeq(text) {
-		switch {
-		case length == 0:
-			b.WriteString(indent)
-			length = len(indent)
-		case length+1+len(word) > usageWidth:
-			b.WriteString("\n" + indent)
-			length = len(indent)
-		default:
-			b.WriteByte(' ')
-			length++
-		}
-		b.WriteString(word)
-		length += len(word)
-	}
-	return b.String()
 }

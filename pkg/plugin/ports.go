@@ -32,7 +32,9 @@ func parsePortFlag(value string) (portFlag, error) {
 	invalid := func(why string) (portFlag, error) {
 		return portFlag{}, usageErrorf("--port %q: %s", value, why)
 	}
-	if remote == "" || both && local == "" || strings.Contains(remote, ":") {
+	// A Service's port may be called 3002-21458, but who writes that has mistaken the hyphen for the colon.
+	numbers := strings.Trim(remote, "0123456789-") == ""
+	if remote == "" || both && local == "" || strings.Contains(remote, ":") || !both && numbers && strings.Contains(remote, "-") {
 		return invalid("want LOCAL:REMOTE, such as 3002:8080")
 	}
 	p := portFlag{remote: remote}
@@ -50,7 +52,7 @@ func parsePortFlag(value string) (portFlag, error) {
 			return invalid("REMOTE " + err.Error())
 		}
 		p.remote = strconv.Itoa(int(number))
-	case len(validation.IsDNS1123Label(remote)) > 0:
+	case len(validation.IsDNS1123Label(remote)) > 0 || numbers:
 		// A Service's port is called by a DNS label; what names a container's is one, too.
 		return invalid("REMOTE is neither a port number nor the name of one")
 	}
@@ -147,6 +149,27 @@ func namedPort(pods []corev1.Pod, name string, protocol corev1.Protocol) (uint16
 type interceptedPort struct {
 	servicePort
 	local uint16
+	// called is what the user calls it, if it was named.
+	called string
+}
+
+// title names the port as the Service does, and, where the user has called it by what it is in the pods, by that, too.
+func (p interceptedPort) title() string {
+	var also string
+	switch p.called {
+	case "", p.Name, strconv.Itoa(int(p.Port)):
+	case strconv.Itoa(int(p.container)):
+		also = "container port " + p.called
+	case p.TargetPort.StrVal:
+		also = "target port " + p.called
+	}
+	switch {
+	case also == "":
+		return p.servicePort.title()
+	case p.Name == "":
+		return fmt.Sprintf("%d (%s)", p.Port, also)
+	}
+	return fmt.Sprintf("%d (%s, %s)", p.Port, p.Name, also)
 }
 
 // choosePorts decides which ports are intercepted and where they lead: those that flags name, or all TCP ports.
@@ -155,7 +178,7 @@ func choosePorts(service string, ports []servicePort, flags []portFlag) ([]inter
 		var all []interceptedPort
 		for _, port := range ports {
 			if port.Protocol == corev1.ProtocolTCP {
-				all = append(all, interceptedPort{port, port.container})
+				all = append(all, interceptedPort{servicePort: port, local: port.container})
 			}
 		}
 		if len(all) == 0 {
@@ -173,7 +196,7 @@ func choosePorts(service string, ports []servicePort, flags []portFlag) ([]inter
 		}
 		more := make([]interceptedPort, 0, len(found))
 		for _, port := range found {
-			more = append(more, interceptedPort{port, cmp.Or(flag.local, port.container)})
+			more = append(more, interceptedPort{port, cmp.Or(flag.local, port.container), flag.remote})
 		}
 		problems = append(problems, clash(service, chosen, more))
 		chosen = append(chosen, more...)

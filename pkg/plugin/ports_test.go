@@ -25,6 +25,7 @@ func TestParsePortFlag(t *testing.T) {
 		{value: "3002:http", want: portFlag{3002, "http"}},
 		{value: "8080", want: portFlag{0, "8080"}},
 		{value: "http", want: portFlag{0, "http"}},
+		{value: "h2-80", want: portFlag{0, "h2-80"}},
 		{value: "1:1", want: portFlag{1, "1"}},
 		{value: "65535:65535", want: portFlag{65535, "65535"}},
 		{value: "03002:080", want: portFlag{3002, "80"}},
@@ -36,6 +37,9 @@ func TestParsePortFlag(t *testing.T) {
 		{value: ":1", err: "want LOCAL:REMOTE"},
 		{value: "1:2:3", err: "want LOCAL:REMOTE"},
 		{value: "::", err: "want LOCAL:REMOTE"},
+		{value: "3002-21458", err: "want LOCAL:REMOTE"},
+		{value: "-1", err: "want LOCAL:REMOTE"},
+		{value: "1:2-3", err: "REMOTE is neither"},
 		{value: "a:b", err: `LOCAL "a" is no port number`},
 		{value: "0:1", err: `LOCAL "0" is no port number`},
 		{value: "70000:1", err: `LOCAL "70000" is no port number`},
@@ -328,11 +332,55 @@ func TestChoosePortsOnlyUDP(t *testing.T) {
 
 func TestRoutes(t *testing.T) {
 	all := shop()
-	s := &session{all: all, ports: []interceptedPort{{all[2], 3002}, {all[5], 5354}}}
+	s := &session{all: all, ports: []interceptedPort{{all[2], 3002, "9000"}, {all[5], 5354, ""}}}
 	want := "9000 (admin) → localhost:3002, 53 (dns-tcp) → localhost:5354, 80 (http) stays with its pods, " +
 		"8000 (http-alt) stays with its pods, 9001 (metrics) stays with its pods, 53 (dns) stays with its pods, " +
 		"514 (syslog) stays with its pods"
 	if got := s.routes(); got != want {
 		t.Errorf("routes = %q, want %q", got, want)
+	}
+}
+
+// A port is called as its user does, and as the Service does.
+func TestInterceptedPortTitle(t *testing.T) {
+	tests := []struct {
+		name  string
+		flags []string
+		want  string
+	}{
+		{"without --port", nil, "80 (http), 8000 (http-alt), 9000 (admin), 9001 (metrics), 53 (dns-tcp)"},
+		{"the Service's number", []string{"3002:9000"}, "9000 (admin)"},
+		{"the Service's name", []string{"3002:admin"}, "9000 (admin)"},
+		{"the container's number", []string{"3002:9100"}, "9001 (metrics, container port 9100)"},
+		{"the container's number, for two", []string{"3002:8080"}, "80 (http, container port 8080), 8000 (http-alt, container port 8080)"},
+		{"the container's name", []string{"web"}, "80 (http, target port web), 8000 (http-alt, target port web)"},
+		{"one that another comes along with", []string{"3002:80"}, "80 (http), 8000 (http-alt)"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var flags []portFlag
+			for _, value := range tt.flags {
+				flag, err := parsePortFlag(value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				flags = append(flags, flag)
+			}
+			ports, err := choosePorts("shop/cart", shop(), flags)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var titles []string
+			for _, port := range ports {
+				titles = append(titles, port.title())
+			}
+			if got := strings.Join(titles, ", "); got != tt.want {
+				t.Errorf("the titles are %q, want %q", got, tt.want)
+			}
+		})
+	}
+	unnamed := interceptedPort{servicePort{port("", 80, byNumber(21458)), 21458}, 3002, "21458"}
+	if got, want := unnamed.title(), "80 (container port 21458)"; got != want {
+		t.Errorf("the title is %q, want %q", got, want)
 	}
 }

@@ -30,18 +30,23 @@ var ProxyDigest = "" //nolint:gochecknoglobals // the linker sets variables only
 func Main(ctx context.Context, interrupts *Interrupts, streams genericiooptions.IOStreams, args []string) int {
 	// What client-go logs, of watches that begin again for example, is not for users.
 	klog.SetLogger(logr.Discard())
-	root := NewCommand(interrupts, streams) //nolint:contextcheck // commands take theirs from cobra, which ExecuteContextC gives it
+	kubeconfig := genericclioptions.NewConfigFlags(true)
+	root := newRoot(kubeconfig, interrupts, streams) //nolint:contextcheck // commands take theirs from cobra, which ExecuteContextC gives it
 	root.SetArgs(args)
 	command, err := root.ExecuteContextC(withWords(ctx, args))
 	if err != nil {
-		printError(streams.ErrOut, command.CommandPath(), err)
+		called := &call{args: command.Flags().Args(), kubeconfig: kubeconfig}
+		printError(streams.ErrOut, command.CommandPath(), called.hinted(err))
 	}
 	return exitCode(err)
 }
 
 // NewCommand returns the root of all commands.
 func NewCommand(interrupts *Interrupts, streams genericiooptions.IOStreams) *cobra.Command {
-	kubeconfig := genericclioptions.NewConfigFlags(true)
+	return newRoot(genericclioptions.NewConfigFlags(true), interrupts, streams)
+}
+
+func newRoot(kubeconfig *genericclioptions.ConfigFlags, interrupts *Interrupts, streams genericiooptions.IOStreams) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "kubectl-velo",
 		Short: "Run one service of a Kubernetes application on your own machine",
@@ -53,14 +58,16 @@ func NewCommand(interrupts *Interrupts, streams genericiooptions.IOStreams) *cob
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		// In letters; cobra's own default doesn't hold for commands that check their arguments.
-		SuggestionsMinimumDistance: 2,
 	}
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.ErrOut)
 	root.SetFlagErrorFunc(flagError)
-	root.SetUsageFunc(usage)
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { writeHelp(cmd.OutOrStdout(), cmd, helpWidth(streams.Out)) })
+	root.SetUsageFunc(func(cmd *cobra.Command) error {
+		usage(cmd.OutOrStderr(), cmd, helpWidth(streams.Out))
+		return nil
+	})
 	root.SetHelpCommand(newHelpCommand())
 	root.CompletionOptions.DisableDefaultCmd = true
 	kubeconfig.AddFlags(root.PersistentFlags())
@@ -77,19 +84,11 @@ func NewCommand(interrupts *Interrupts, streams genericiooptions.IOStreams) *cob
 		newVersionCommand(kubeconfig, streams),
 		newCompletionCommand(streams),
 	)
+	for _, cmd := range root.Commands() {
+		cmd.Long = unpadded(cmd.Long)
+	}
 	root.AddCommand(newTopics()...)
 	groupCommands(root)
 	newCompleter(kubeconfig).addTo(root, kubeconfig)
 	return root
-}
-
-func noSuchCommand(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	err := usageErrorf("unknown command %q", args[0])
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		return withHint(err, "did you mean 'kubectl velo %s'?", near[0])
-	}
-	return err
 }

@@ -254,7 +254,11 @@ func (o *statusOptions) print(list *InterceptList, namespace string, known bool)
 		if namespace == metav1.NamespaceAll {
 			where = "in any namespace"
 		}
-		if _, err := fmt.Fprintf(o.streams.ErrOut, "No intercepts found %s.\n", where); err != nil {
+		hint := ""
+		if namespace != metav1.NamespaceAll && o.namespace == "" {
+			hint = "-A (--all-namespaces) looks in all namespaces"
+		}
+		if err := sayNone(o.streams, "No intercepts found "+where, hint); err != nil {
 			return err
 		}
 	}
@@ -267,6 +271,15 @@ func (o *statusOptions) print(list *InterceptList, namespace string, known bool)
 		}
 	}
 	return o.printTable(forwardTable(list.Forwards), o.streams.Out)
+}
+
+// sayNone says, as kubectl does, that there is nothing to list, and where to look instead unless that is "".
+func sayNone(streams genericiooptions.IOStreams, what, hint string) error {
+	if hint != "" {
+		hint = "hint: " + hint + "\n"
+	}
+	_, err := fmt.Fprintf(streams.ErrOut, "%s.\n%s", what, hint)
+	return err
 }
 
 func interceptTable(list *InterceptList) *metav1.Table {

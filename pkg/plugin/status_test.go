@@ -205,17 +205,20 @@ func trimLines(s string) string {
 }
 
 func TestPrintStatusOfNone(t *testing.T) {
-	tests := []struct{ name, output, namespace, out, errOut string }{
-		{"table", "", "shop", "", "No intercepts found in shop namespace.\n"},
-		{"wide, all namespaces", "wide", "", "", "No intercepts found in any namespace.\n"},
-		{"name", "name", "shop", "", ""},
-		{"json", "json", "shop", "{\n    \"kind\": \"InterceptList\",\n    \"apiVersion\": \"kubectl-velo.github.io/v1alpha1\",\n    \"items\": [],\n    \"forwards\": []\n}\n", ""},
-		{"yaml", "yaml", "shop", "apiVersion: kubectl-velo.github.io/v1alpha1\nforwards: []\nitems: []\nkind: InterceptList\n", ""},
+	const hint = "hint: -A (--all-namespaces) looks in all namespaces\n"
+	tests := []struct{ name, output, given, namespace, out, errOut string }{
+		{"table", "", "shop", "shop", "", "No intercepts found in shop namespace.\n"},
+		{"table, by default", "", "", "shop", "", "No intercepts found in shop namespace.\n" + hint},
+		{"wide, by default", "wide", "", "shop", "", "No intercepts found in shop namespace.\n" + hint},
+		{"wide, all namespaces", "wide", "", "", "", "No intercepts found in any namespace.\n"},
+		{"name", "name", "", "shop", "", ""},
+		{"json", "json", "", "shop", "{\n    \"kind\": \"InterceptList\",\n    \"apiVersion\": \"kubectl-velo.github.io/v1alpha1\",\n    \"items\": [],\n    \"forwards\": []\n}\n", ""},
+		{"yaml", "yaml", "", "shop", "apiVersion: kubectl-velo.github.io/v1alpha1\nforwards: []\nitems: []\nkind: InterceptList\n", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			streams, _, out, errOut := genericiooptions.NewTestIOStreams()
-			o := statusOptions{output: tt.output, streams: streams}
+			o := statusOptions{output: tt.output, namespace: tt.given, streams: streams}
 			list, problems, err := (&cluster{client: fake.NewClientset()}).intercepts(t.Context(), tt.namespace)
 			if err != nil || problems != nil {
 				t.Fatal(err, problems)
