@@ -3,6 +3,7 @@
 package trafficproxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -225,7 +226,7 @@ func exitProblem(object, reason string, ended *corev1.ContainerStateTerminated) 
 	}
 }
 
-// overdue says why the pod isn't ready when the time is up: its context's end, and the last warning about it.
+// overdue says why the pod isn't ready when the time is up: its context's end, and what was last said of it.
 func overdue(ctx context.Context, client kubernetes.Interface, of Workload) error {
 	cause := fmt.Errorf("waiting for the pod of %s: %w", of, context.Cause(ctx))
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTimeout)
@@ -239,11 +240,10 @@ func overdue(ctx context.Context, client kubernetes.Interface, of Workload) erro
 	pod := &pods.Items[0]
 	said := progress(pod)
 	events, err := client.CoreV1().Events(pod.Namespace).List(last, metav1.ListOptions{
-		FieldSelector: fields.Set{"involvedObject.uid": string(pod.UID), "type": corev1.EventTypeWarning}.String(),
+		FieldSelector: fields.OneTermEqualSelector("involvedObject.uid", string(pod.UID)).String(),
 	})
-	if err == nil && len(events.Items) > 0 {
-		event := events.Items[len(events.Items)-1]
-		said = event.Reason + ": " + event.Message
+	if err == nil {
+		said = cmp.Or(lastTold(events.Items, pod.Status.Phase), said)
 	}
 	return fmt.Errorf("%w; pod %s: %s", cause, pod.Name, said)
 }

@@ -4,11 +4,13 @@ package trafficproxy
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/kubernetes"
 )
 
@@ -77,6 +79,26 @@ func eventProgress(event *corev1.Event) string {
 		return strings.Replace(message, "Pulling image", "pulling image", 1)
 	case event.Reason == "Pulled", event.Reason == "Created":
 		return "its container to start"
+	}
+	return ""
+}
+
+// lastTold says what a pod waits for after all of its events, or "". Of one that runs already, only warnings tell.
+func lastTold(events []corev1.Event, phase corev1.PodPhase) string {
+	// A list is in the order of names. Times are of whole seconds, and schedulers and kubelets write them into different fields.
+	newestFirst := slices.Clone(events)
+	slices.SortStableFunc(newestFirst, func(a, b corev1.Event) int {
+		order, _ := resourceversion.CompareResourceVersion(b.ResourceVersion, a.ResourceVersion) // of an API server, they are valid
+		return order
+	})
+	for i := range newestFirst {
+		event := &newestFirst[i]
+		if phase != corev1.PodPending && event.Type != corev1.EventTypeWarning {
+			continue
+		}
+		if said := eventProgress(event); said != "" {
+			return said
+		}
 	}
 	return ""
 }

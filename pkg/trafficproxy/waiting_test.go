@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes/fake"
@@ -89,5 +90,36 @@ func TestTellEvents(t *testing.T) {
 	<-ended
 	if len(told) > 0 {
 		t.Errorf("told is %q, too", <-told)
+	}
+}
+
+// When the time is up, it is the latest event that counts, whatever the order in which they are listed.
+func TestLastTold(t *testing.T) {
+	event := func(version, typ, reason, message string) corev1.Event {
+		return corev1.Event{ObjectMeta: metav1.ObjectMeta{ResourceVersion: version}, Type: typ, Reason: reason, Message: message}
+	}
+	scheduled := event("8", "Normal", "Scheduled", "Successfully assigned shop/x to worker-1")
+	mount := event("9", "Warning", "FailedMount", "not found")
+	pulling := event("10", "Normal", "Pulling", "Pulling image of it")
+	unhealthy := event("11", "Warning", "Unhealthy", "Readiness probe failed")
+	tests := []struct {
+		name   string
+		phase  corev1.PodPhase
+		events []corev1.Event
+		want   string
+	}{
+		{"nothing", corev1.PodPending, nil, ""},
+		{"nothing that tells", corev1.PodPending, []corev1.Event{scheduled}, ""},
+		{"what went well after a warning", corev1.PodPending, []corev1.Event{pulling, mount, scheduled}, "pulling image of it"},
+		{"a warning", corev1.PodPending, []corev1.Event{mount, scheduled}, "FailedMount: not found"},
+		{"a pod that runs", corev1.PodRunning, []corev1.Event{pulling}, ""},
+		{"a pod that runs and isn't well", corev1.PodRunning, []corev1.Event{unhealthy, pulling}, "Unhealthy: Readiness probe failed"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := lastTold(tt.events, tt.phase); got != tt.want {
+				t.Errorf("lastTold = %q, want %q", got, tt.want)
+			}
+		})
 	}
 }

@@ -33,6 +33,10 @@ func TestProgress(t *testing.T) {
 		if said := string(out); strings.Count(said, "► "+pulling+"\n") != 1 || strings.ContainsAny(said, "\r\x1b") {
 			t.Errorf("it doesn't say what it waits for, once, in plain lines: %q", said)
 		}
+		if said := string(out); !strings.Contains(said, "timed out after 6s; pod web-traffic-proxy-") ||
+			!strings.Contains(said, fmt.Sprintf(": pulling image %q\n", image)) {
+			t.Errorf("it doesn't say what it has waited for: %q", said)
+		}
 	})
 	for name, environ := range map[string][]string{"with a spinner": {"NO_COLOR=", "TERM=xterm"}, "without colour": {"NO_COLOR=1", "TERM=xterm"}} {
 		t.Run(name, func(t *testing.T) {
