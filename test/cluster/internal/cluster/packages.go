@@ -49,7 +49,7 @@ func (c *Cluster) installPackages(ctx context.Context, packages ...string) error
 			cmd := exec.CommandContext(ctx, "apt-get", args...)
 			cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 			if err := run(cmd); err != nil {
-				return hint(err, ownCluster)
+				return err
 			}
 		}
 		return nil

@@ -91,7 +91,7 @@ func (c *Cluster) makePrograms(ctx context.Context) error {
 			return nil
 		}
 		if err := c.installPackages(ctx, missing...); err != nil {
-			return err
+			return hint(err, ownCluster)
 		}
 		return preflight() // an old release has old packages
 	})
