@@ -41,7 +41,7 @@ export CGO_ENABLED ?= 0
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ##
 ## Build
@@ -72,13 +72,16 @@ images: programs $(cluster) ## write the images as archives into .cluster/images
 		|| { rm -f $(state)/images/shop-redis.tar; echo "redis-server can't be had here: the demo will ask your cluster for the image redis:7"; }
 	@$(call image,peer) --file bin/peer:/peer
 
+# $(call first,FILE) prepares for what it takes to build it for the first time.
+first = $(if $(wildcard $(1)),, (some minutes))
+
 .PHONY: $(cluster)
 $(cluster):
-	@$(step) 'building velo-cluster (the first time, minutes)' go build -C test/cluster -o $@ .
+	@$(step) 'building velo-cluster$(call first,$@)' go build -C test/cluster -o $@ .
 
 .PHONY: $(kubectl)
 $(kubectl):
-	@$(step) 'building kubectl (the first time, minutes)' \
+	@$(step) 'building kubectl$(call first,$@)' \
 		go build -C tools/kubectl -trimpath -ldflags '-s -w -X k8s.io/component-base/version.gitVersion=v1.37.2' -o $@ .
 
 ##
@@ -100,7 +103,7 @@ load: cluster-up images
 target: load
 access = KUBECONFIG=$(state)/kubeconfig VELO_INGRESS=$$(cat $(state)/ingress-url)
 else
-load: images ## build the images and load them, with CONTEXT into a cluster of kind, k3d or minikube
+load: images ## build the images and load them, with CONTEXT into kind, k3d or minikube
 	@test/load-images.sh '$(CONTEXT)' $$(ls $(images) 2>/dev/null)
 target: $(if $(LOADED),images,load) $(kubectl)
 access = VELO_CONTEXT='$(CONTEXT)' VELO_INGRESS='$(INGRESS)'
@@ -151,7 +154,7 @@ e2e: $(test_images) target test-tools ## run the end-to-end tests against a real
 bench = $(step) 'building bench' go build -C test/bench -o $(CURDIR)/bin/ . && KUBECONFIG=$(state)/kubeconfig PATH=$(CURDIR)/bin:$(state)/bin:$$PATH bench
 
 .PHONY: bench
-bench: target ## compare the tunnel with the direct way and with kubectl port-forward, into docs/ (two hours)
+bench: target ## measure the tunnel beside its alternatives, into docs/ (two hours)
 	@go test -C test/bench ./internal/wan
 	@$(bench) --json $(state)/bench.json --out docs
 
@@ -160,7 +163,7 @@ bench-quick: target ## the same in short, into .cluster/bench (5 minutes)
 	@$(bench) --quick --json $(state)/bench.json --out $(state)/bench
 
 .PHONY: bench-profile
-bench-profile: cluster-up bin/kubectl-velo ## the same on a cable, with profiles of plugin and traffic-proxy, into .cluster/profile (2 minutes)
+bench-profile: cluster-up bin/kubectl-velo ## the same on a cable, with profiles, into .cluster/profile (2 minutes)
 	@mkdir -p $(state)/profile && rm -f $(state)/profile/*.pprof
 	@$(step) 'building with profiles' go build -tags profile -o $(state)/profile/ ./cmd/...
 	@$(cluster) image --name ghcr.io/kubectl-velo/traffic-proxy:profile -o $(state)/profile/traffic-proxy.tar --file $(state)/profile/traffic-proxy:/traffic-proxy
@@ -198,7 +201,7 @@ dependencies: ## check that every dependency in a go.mod is used, and that no ot
 	@for module in $(modules) $(builds); do echo "dependencies of $$module" && go mod tidy -C $$module -diff; done
 
 .PHONY: outdated
-outdated: ## list direct dependencies, tools and a Go of which there is a newer version (asks the network)
+outdated: ## list what there is a newer version of: dependencies, tools, Go
 	@test/outdated.sh $(modules) $(builds) $(tools)
 
 .PHONY: vet
@@ -206,7 +209,7 @@ vet: ## vet for linux, darwin and windows
 	@for os in linux darwin windows; do echo "vet for $$os" && GOOS=$$os go vet -tags profile ./... && GOOS=$$os go vet -C test/cluster . ./internal/...; done
 
 .PHONY: test
-test: ## run everything: unit tests, lint, vet, and the end-to-end tests on a cluster of its own
+test: ## run everything: unit tests, lint, vet, end-to-end tests on a cluster of its own
 	@for part in unit lint vet; do echo "► $$part" && $(MAKE) --no-print-directory $$part; done
 	@trap '$(MAKE) --no-print-directory cluster-down' EXIT; $(MAKE) --no-print-directory e2e TIMES=$(or $(TIMES),10)
 
@@ -256,12 +259,12 @@ krew: bin/velo-release ## write the krew manifest of the archives in dist/plugin
 		bin/velo-release krew --tag "$${tag#kubectl-velo_}" --dist dist/plugin > dist/velo.yaml
 
 .PHONY: release-test
-release-test: release-check $(kubectl) ## build a release of this commit twice, compare the bytes, and install it as krew does
+release-test: release-check $(kubectl) ## build a release of this commit twice, compare the bytes, install it as krew does
 	@PATH=$(state)/bin:$$PATH test/release.sh
 
 # The image is pushed before the plugin that names it is published. It is built again by GoReleaser, with the same digest.
 .PHONY: release
-release: bin/velo-release ## make the release of the tag that is checked out (CI does; takes logins to GitHub and its registry)
+release: bin/velo-release ## make the release of the tag that is checked out (CI does; it takes logins)
 	@tag=$$(git describe --exact-match --tags --match 'v*') && \
 		$(MAKE) --no-print-directory release-image VERSION="$$tag" && digest=$$(cat dist/image/digest) && \
 		bin/velo-release push "dist/image/traffic-proxy_$${tag}_oci.tar" "$(proxy_image):$$tag" && \

@@ -11,6 +11,10 @@ case $context in
   k3d-*) load=(k3d image import --cluster "${context#k3d-}") ;;
   minikube) load=(minikube image load) ;;
   *)
+    if command -v kubectl >/dev/null && ! kubectl config get-contexts "$context" >/dev/null 2>&1; then
+      echo "error: there is no context $context in your kubeconfig" >&2
+      exit 1
+    fi
     {
       echo "error: context $context isn't named as those of kind (kind-…), k3d (k3d-…) and minikube are: these images can't be loaded"
       printf '  %s\n' "${@#"$PWD"/}"

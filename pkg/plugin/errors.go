@@ -96,7 +96,11 @@ func printError(w io.Writer, command string, err error) {
 	if _, ok := errors.AsType[*commandError](err); ok {
 		return
 	}
-	_, _ = fmt.Fprintln(w, "error: "+message(err))
+	said := message(err)
+	if !strings.HasPrefix(said, fromServer) {
+		said = "error: " + said
+	}
+	_, _ = fmt.Fprintln(w, said)
 	if hint := hintOf(command, err); hint != "" {
 		_, _ = fmt.Fprintln(w, "hint: "+hint)
 	}
@@ -112,6 +116,9 @@ func joined(err error) []error {
 	return list.Unwrap()
 }
 
+// fromServer is what kubectl says of the API's errors.
+const fromServer = "error from server"
+
 // message says an error in one line or more, with the reason the API gave, as kubectl says it.
 func message(err error) string {
 	text := err.Error()
@@ -119,7 +126,7 @@ func message(err error) string {
 	if errors.As(err, &status) {
 		if reason := string(status.Status().Reason); reason != "" {
 			said := status.Status().Message
-			return strings.Replace(text, said, "error from server ("+reason+"): "+said, 1)
+			return strings.Replace(text, said, fromServer+" ("+reason+"): "+said, 1)
 		}
 	}
 	return text

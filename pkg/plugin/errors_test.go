@@ -38,7 +38,7 @@ func TestPrintErrorAndExitCode(t *testing.T) {
 		},
 		{
 			name: "Forbidden of the API", err: apierrors.NewForbidden(services, "cart", errors.New("you may not")),
-			want: "error: error from server (Forbidden): services \"cart\" is forbidden: you may not\n", code: 1,
+			want: "error from server (Forbidden): services \"cart\" is forbidden: you may not\n", code: 1,
 		},
 		{
 			name: "Unauthorized of the API", err: fmt.Errorf("listing services: %w", apierrors.NewUnauthorized("Unauthorized")),

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -233,7 +234,11 @@ func flagError(cmd *cobra.Command, err error) error {
 	if !ok || unknown.GetSpecifiedShortnames() != "" {
 		return wrong
 	}
-	if near := nearFlags(cmd, unknown.GetSpecifiedName()); len(near) > 0 {
+	name := unknown.GetSpecifiedName()
+	if !cmd.HasParent() && slices.ContainsFunc(cmd.Commands(), func(one *cobra.Command) bool { return one.Name() == name }) {
+		return withHint(wrong, "did you mean 'kubectl velo %s'?", name)
+	}
+	if near := nearFlags(cmd, name); len(near) > 0 {
 		return withHint(wrong, "did you mean %s? See '%s --help'", strings.Join(near, " or "), cmd.CommandPath())
 	}
 	return wrong

@@ -5,6 +5,7 @@ package plugin
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -52,8 +53,8 @@ func newInterceptCommand(kubeconfig *genericclioptions.ConfigFlags, interrupts *
 			the traffic-proxy has no session.
 
 			--port LOCAL:REMOTE reads as in kubectl port-forward: LOCAL is a port of this machine, REMOTE one of the
-			Service's ports by number, by name, or by its target port. Without --port, every port of the Service comes to
-			the local port of the same number as its container port.
+			Service's ports by number, by name, or by its target port. A number alone is both. A name alone, and every
+			port of the Service without --port, comes to the local port of the same number as its container port.
 
 			COMMAND gets the environment and files of a pod of the Service, and ways to its dependencies, as 'kubectl velo
 			run' gives them. So does a process that you start yourself with what --env-file has written. Without either,
@@ -94,6 +95,9 @@ func newInterceptCommand(kubeconfig *genericclioptions.ConfigFlags, interrupts *
 }
 
 func (o *interceptOptions) takeArguments(cmd *cobra.Command, args []string) error {
+	if !slices.Contains([]string{dryRunNone, dryRunClient, dryRunServer}, o.dryRun) { // it may have taken a flag for its value
+		return usageErrorf("--dry-run %q is none of %s, %s, %s", o.dryRun, dryRunNone, dryRunServer, dryRunClient)
+	}
 	if dash := cmd.ArgsLenAtDash(); dash >= 0 {
 		args, o.command = args[:dash], args[dash:]
 		if len(o.command) == 0 {
@@ -105,7 +109,7 @@ func (o *interceptOptions) takeArguments(cmd *cobra.Command, args []string) erro
 		return usageErrorf("name the Service to intercept, as svc/NAME")
 	case 1:
 	default:
-		return usageErrorf("unexpected argument %q: one Service is intercepted at a time", args[1])
+		return unexpectedArgument(args[1])
 	}
 	names, err := serviceNames(args)
 	if err != nil {
@@ -115,10 +119,21 @@ func (o *interceptOptions) takeArguments(cmd *cobra.Command, args []string) erro
 	return nil
 }
 
-func (o *interceptOptions) validate() error {
-	if !slices.Contains([]string{dryRunNone, dryRunClient, dryRunServer}, o.dryRun) {
-		return usageErrorf("--dry-run %q is none of %s, %s, %s", o.dryRun, dryRunNone, dryRunServer, dryRunClient)
+// unexpectedArgument says what may have been meant with an argument after the Service.
+func unexpectedArgument(arg string) error {
+	err := usageErrorf("unexpected argument %q: one Service is intercepted at a time", arg)
+	if local, _, _ := strings.Cut(arg, ":"); strings.Trim(local, "0123456789") == "" {
+		if _, invalid := parsePortFlag(arg); invalid == nil {
+			return withHint(err, "did you mean --port %s?", arg)
+		}
 	}
+	if strings.Contains(arg, "/") && !strings.ContainsAny(arg[:1], "./") {
+		return err
+	}
+	return withHint(err, "put a command after --, as in 'kubectl velo intercept svc/NAME -- COMMAND'")
+}
+
+func (o *interceptOptions) validate() error {
 	if err := o.proxyOptions.validate(); err != nil {
 		return err
 	}

@@ -117,9 +117,9 @@ func (s *session) look(ctx context.Context, away time.Duration) error {
 	}
 	switch {
 	case state.held != nil && state.held.Session != s.id:
-		return &endError{fmt.Errorf("%s has taken service %s/%s over", state.held.Owner, s.namespace, s.name)}
+		return s.succeeded(state.held.Owner)
 	case state.takenOverBy != "":
-		return &endError{fmt.Errorf("%s has taken service %s/%s over", state.takenOverBy, s.namespace, s.name)}
+		return s.succeeded(state.takenOverBy)
 	case state.deployment == nil:
 		return s.withoutDeployment(ctx, state, away)
 	case state.service == nil:
@@ -130,6 +130,12 @@ func (s *session) look(ctx context.Context, away time.Duration) error {
 		return err
 	}
 	return s.bringBack(ctx, state)
+}
+
+// succeeded ends the session in favour of another one.
+func (s *session) succeeded(owner string) error {
+	s.successor = owner
+	return &endError{fmt.Errorf("%s has taken service %s/%s over", owner, s.namespace, s.name)}
 }
 
 // glanced is the cluster as it is now.

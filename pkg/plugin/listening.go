@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -16,6 +17,8 @@ import (
 const (
 	// probeTimeout is how long a local port may take to say whether anybody listens at it.
 	probeTimeout = 500 * time.Millisecond
+	// probeEvery is how often it is asked until somebody does.
+	probeEvery = time.Second
 	// commandStarts is how long a COMMAND may take to listen before that is worth telling.
 	commandStarts = 5 * time.Second
 )
@@ -58,21 +61,37 @@ func (s *session) needFreePorts(ctx context.Context) error {
 // warnAboutSilence says at which local ports nobody listens yet. A COMMAND is about to.
 func (s *session) warnAboutSilence(ctx context.Context) {
 	if len(s.options.command) == 0 {
-		sayWhoIsSilent(ctx, s.report, s.ports)
+		s.silent = saySilent(ctx, s.report, s.ports)
 	}
 }
 
-// awaitListening gives a COMMAND time to listen, and says at which ports it doesn't.
-func awaitListening(ctx context.Context, r *report, ports []interceptedPort) {
-	if pauseFor(ctx, commandStarts) {
-		sayWhoIsSilent(ctx, r, ports)
-	}
-}
-
-func sayWhoIsSilent(ctx context.Context, r *report, ports []interceptedPort) {
+// saySilent says at which of some ports nobody listens, and returns them.
+func saySilent(ctx context.Context, r *report, ports []interceptedPort) (silent []interceptedPort) {
 	for _, port := range ports {
 		if !port.listens(ctx) && ctx.Err() == nil {
-			r.warns("nothing listens at %s yet; until it does, callers are answered by the cluster", port.address())
+			r.warns("nothing listens at %s yet; until it does, connections go to the cluster", port.address())
+			silent = append(silent, port)
 		}
+	}
+	return silent
+}
+
+// awaitCommand gives a COMMAND time to listen, and says at which ports it doesn't, and when it does.
+func awaitCommand(ctx context.Context, r *report, ports []interceptedPort) {
+	if pauseFor(ctx, commandStarts) {
+		awaitListening(ctx, r, saySilent(ctx, r, ports))
+	}
+}
+
+// awaitListening says when somebody listens where nobody did, until ctx ends.
+func awaitListening(ctx context.Context, r *report, silent []interceptedPort) {
+	for len(silent) > 0 && pauseFor(ctx, probeEvery) {
+		silent = slices.DeleteFunc(silent, func(port interceptedPort) bool {
+			listens := port.listens(ctx)
+			if listens {
+				r.is("%s listens now", port.address())
+			}
+			return listens
+		})
 	}
 }

@@ -4,6 +4,7 @@ package plugin
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net"
 	"strings"
@@ -74,7 +75,7 @@ func TestTakenPort(t *testing.T) {
 }
 
 // A COMMAND that doesn't listen where callers are led is told of after a while, and one that does isn't.
-func TestSilentCommand(t *testing.T) {
+func TestAwaitCommand(t *testing.T) {
 	for _, silent := range []bool{false, true} {
 		t.Run(fmt.Sprintf("silent %t", silent), func(t *testing.T) {
 			port, stop := localListener(t)
@@ -83,14 +84,16 @@ func TestSilentCommand(t *testing.T) {
 			}
 			synctest.Test(t, func(t *testing.T) {
 				var said bytes.Buffer
+				ctx, cancel := context.WithTimeout(t.Context(), commandStarts+probeEvery/2)
+				defer cancel()
 				began := time.Now()
-				awaitListening(t.Context(), newReport(&said), []interceptedPort{{local: port}})
+				awaitCommand(ctx, newReport(&said), []interceptedPort{{local: port}})
 				if took := time.Since(began); took < commandStarts {
 					t.Errorf("it has looked after %v", took)
 				}
 				want := ""
 				if silent {
-					want = fmt.Sprintf("⚠ nothing listens at localhost:%d yet; until it does, callers are answered by the cluster\n", port)
+					want = fmt.Sprintf("⚠ nothing listens at localhost:%d yet; until it does, connections go to the cluster\n", port)
 				}
 				if said.String() != want {
 					t.Errorf("it says %q, want %q", said.String(), want)
@@ -98,4 +101,23 @@ func TestSilentCommand(t *testing.T) {
 			})
 		})
 	}
+}
+
+// It is told when somebody listens where nobody did, once.
+func TestAwaitListening(t *testing.T) {
+	free, stop := localListener(t)
+	stop()
+	taken, _ := localListener(t)
+	synctest.Test(t, func(t *testing.T) {
+		var said bytes.Buffer
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		awaitListening(ctx, newReport(&said), []interceptedPort{{local: free}, {local: taken}})
+		if want := fmt.Sprintf("✔ localhost:%d listens now\n", taken); said.String() != want {
+			t.Errorf("it says %q, want %q", said.String(), want)
+		}
+		if ctx.Err() == nil {
+			t.Error("it has ended before all listen")
+		}
+	})
 }

@@ -23,7 +23,7 @@ type portFlag struct {
 	remote string
 }
 
-// parsePortFlag reads LOCAL:REMOTE, or REMOTE alone.
+// parsePortFlag reads LOCAL:REMOTE, or REMOTE alone, a number of which is LOCAL's, too.
 func parsePortFlag(value string) (portFlag, error) {
 	local, remote, both := strings.Cut(value, ":")
 	if !both {
@@ -52,6 +52,7 @@ func parsePortFlag(value string) (portFlag, error) {
 			return invalid("REMOTE " + err.Error())
 		}
 		p.remote = strconv.Itoa(int(number))
+		p.local = cmp.Or(p.local, number)
 	case len(validation.IsDNS1123Label(remote)) > 0 || numbers:
 		// A Service's port is called by a DNS label; what names a container's is one, too.
 		return invalid("REMOTE is neither a port number nor the name of one")

@@ -23,7 +23,7 @@ func TestParsePortFlag(t *testing.T) {
 	}{
 		{value: "3002:21458", want: portFlag{3002, "21458"}},
 		{value: "3002:http", want: portFlag{3002, "http"}},
-		{value: "8080", want: portFlag{0, "8080"}},
+		{value: "8080", want: portFlag{8080, "8080"}},
 		{value: "http", want: portFlag{0, "http"}},
 		{value: "h2-80", want: portFlag{0, "h2-80"}},
 		{value: "1:1", want: portFlag{1, "1"}},

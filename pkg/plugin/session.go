@@ -47,11 +47,14 @@ type session struct {
 	all     []servicePort
 	ports   []interceptedPort
 	evicts  *selector.Intercept // the session to be taken over from
+	silent  []interceptedPort   // those at which nobody listened before the selector was swapped
 
 	// What has been done, and so has to be undone.
 	spec    *trafficproxy.Spec // staging has begun
 	pod     string             // the traffic-proxy's last one
 	swapped bool               // the selector may have been swapped
+
+	successor string // who has taken the Service over, if somebody has
 
 	link    *link
 	around  *surroundings
@@ -332,11 +335,13 @@ func (s *session) hold(ctx context.Context) error {
 	defer end(nil) // before waiting
 	s.around.serve(ctx, &goroutines)
 	goroutines.Go(func() { s.answerOthers(ctx) })
+	silent := s.silent
+	goroutines.Go(func() { awaitListening(ctx, s.report, silent) })
 	child := make(chan error, 1)
 	if len(s.options.command) > 0 {
 		defer s.report.shares()()
 		ports := s.ports // they are looked up anew when the session begins again
-		goroutines.Go(func() { awaitListening(ctx, s.report, ports) })
+		goroutines.Go(func() { awaitCommand(ctx, s.report, ports) })
 		goroutines.Go(func() {
 			child <- runChild(ctx, s.options.interrupts, s.options.command, s.around.process(), s.options.streams)
 		})

@@ -53,7 +53,9 @@ func (s *session) undo(ctx context.Context) error {
 			return s.unfinished(ctx, err)
 		}
 		s.letGo(ctx)
-		sayBypassed = s.lookBehind(ctx)
+		if s.successor == "" { // else callers have the next intercept
+			sayBypassed = s.lookBehind(ctx)
+		}
 	}
 	defer sayBypassed()
 	s.link.close()
@@ -70,8 +72,7 @@ func (s *session) undo(ctx context.Context) error {
 // restore puts the selector back. Until that has succeeded it tries again: a network that is away for a moment must
 // not leave a Service swapped.
 func (s *session) restore(ctx context.Context) error {
-	restoring := s.report.undoing("restoring service/%s", s.name)
-	defer restoring.ends()
+	defer s.restoring().ends()
 	backoff := wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.1, Steps: 100, Cap: 2 * time.Second}
 	var last error
 	err := wait.ExponentialBackoffWithContext(ctx, backoff, func(ctx context.Context) (bool, error) {
@@ -81,7 +82,9 @@ func (s *session) restore(ctx context.Context) error {
 			s.sayRestored(restored)
 			return true, nil
 		case errors.Is(err, selector.ErrOtherSession):
-			s.report.warns("service/%s is intercepted by another session by now; its selector is left alone", s.name)
+			if s.successor == "" {
+				s.report.warns("service/%s is intercepted by another session by now; its selector is left alone", s.name)
+			}
 			return true, nil
 		case apierrors.IsNotFound(err):
 			s.report.warns("service/%s doesn't exist any more; there is nothing to restore", s.name)
@@ -101,8 +104,16 @@ func (s *session) restore(ctx context.Context) error {
 	return nil
 }
 
+func (s *session) restoring() *progress {
+	if s.successor != "" {
+		return s.report.undoing("leaving service/%s to %s", s.name, s.successor)
+	}
+	return s.report.undoing("restoring service/%s", s.name)
+}
+
 func (s *session) sayRestored(restored selector.Restored) {
 	switch {
+	case s.successor != "": // that it is left has been said
 	case restored.Was == nil:
 		s.report.is("service/%s is not intercepted", s.name)
 	case restored.Edited:

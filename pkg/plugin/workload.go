@@ -34,7 +34,7 @@ type workload struct {
 
 func (w *workload) String() string { return fmt.Sprintf("%s %s/%s", w.kind, w.namespace, w.name) }
 
-// errNoPods is wrapped by the error for a Service that has no pods: there is no pod template to make one of.
+// errNoPods is wrapped by the error for a Service that has no pods, and for which no pod template makes any.
 var errNoPods = errors.New("it has no pods")
 
 // workloadKind is a type of workloads, in the spellings that kubectl has for it.
@@ -78,7 +78,8 @@ func workloadArgument(arg string) (kind, name string, err error) {
 
 // findWorkload finds the workload that an argument TYPE/NAME names, with the best of its pods: one that runs before one
 // that doesn't, a ready one before others, and of those, the one that has been ready for longest. The pods of an
-// intercepted Service are those that it had before.
+// intercepted Service are those that it had before. Where there is no pod, it is made of the pod template; for a Service, of
+// that of a Deployment or the like whose pods it would select.
 //
 // An error is a usage error; the API's; or wraps [errNoPods].
 func findWorkload(ctx context.Context, c *cluster, arg string) (*workload, error) {
@@ -108,9 +109,13 @@ func findWorkload(ctx context.Context, c *cluster, arg string) (*workload, error
 	if pod := bestPod(pods); pod != nil {
 		return w.with(pod), nil
 	}
-	w.pod = &corev1.Pod{ObjectMeta: *maker.template.ObjectMeta.DeepCopy(), Spec: *maker.template.Spec.DeepCopy()}
-	w.pod.Namespace, w.pod.Name = c.namespace, ""
-	return w, nil
+	return w.ofTemplate(maker.template), nil
+}
+
+func (w *workload) ofTemplate(template *corev1.PodTemplateSpec) *workload {
+	w.pod = &corev1.Pod{ObjectMeta: *template.ObjectMeta.DeepCopy(), Spec: *template.Spec.DeepCopy()}
+	w.pod.Namespace, w.pod.Name = w.namespace, ""
+	return w
 }
 
 func (w *workload) with(pod *corev1.Pod) *workload {
@@ -138,7 +143,41 @@ func (c *cluster) findService(ctx context.Context, w *workload) (*workload, erro
 	if err != nil {
 		return nil, fmt.Errorf("listing the pods of %s: %w", w, err)
 	}
-	return workloadOfPods(service, pods)
+	found, err := workloadOfPods(service, pods)
+	if errors.Is(err, errNoPods) {
+		if template := c.templateFor(ctx, labels.SelectorFromSet(origin)); template != nil {
+			return w.ofTemplate(template), nil
+		}
+	}
+	return found, err
+}
+
+// templateFor returns the pod template of a Deployment or the like whose pods would match, or nil: those that may not be read
+// are none.
+func (c *cluster) templateFor(ctx context.Context, matching labels.Selector) *corev1.PodTemplateSpec {
+	apps, options := c.client.AppsV1(), metav1.ListOptions{}
+	var templates []*corev1.PodTemplateSpec
+	if list, err := apps.Deployments(c.namespace).List(ctx, options); err == nil {
+		for i := range list.Items {
+			templates = append(templates, &list.Items[i].Spec.Template)
+		}
+	}
+	if list, err := apps.StatefulSets(c.namespace).List(ctx, options); err == nil {
+		for i := range list.Items {
+			templates = append(templates, &list.Items[i].Spec.Template)
+		}
+	}
+	if list, err := apps.DaemonSets(c.namespace).List(ctx, options); err == nil {
+		for i := range list.Items {
+			templates = append(templates, &list.Items[i].Spec.Template)
+		}
+	}
+	for _, template := range templates {
+		if matching.Matches(labels.Set(template.Labels)) {
+			return template
+		}
+	}
+	return nil
 }
 
 // workloadOfPods returns a Service as the workload of pods that it selects, or selected before it was intercepted. The

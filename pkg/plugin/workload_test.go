@@ -171,6 +171,18 @@ func TestFindWorkload(t *testing.T) {
 		{name: "annotation that can't be read", arg: "svc/web", objects: []runtime.Object{garbled}, err: "reading service shop/web: "},
 		{name: "external service", arg: "svc/web", objects: []runtime.Object{external}, err: "service shop/web selects no pods"},
 		{name: "service without pods", arg: "svc/web", objects: []runtime.Object{shopService("web", map[string]string{"app": "shop"})}, err: "finding a pod of service shop/web: it has no pods"},
+		{
+			name: "service of a deployment of no pods", arg: "svc/web", idle: true,
+			objects: []runtime.Object{shopService("web", map[string]string{"app": "shop"}), deployment},
+		},
+		{
+			name: "service of a set of no pods", arg: "svc/db", idle: true,
+			objects: []runtime.Object{shopService("db", map[string]string{"app": "shop"}), set},
+		},
+		{
+			name: "service of others, without pods", arg: "svc/web", objects: []runtime.Object{shopService("web", map[string]string{"app": "web-2"}), deployment},
+			err: "finding a pod of service shop/web: it has no pods",
+		},
 		{name: "no such pod", arg: "pod/x", err: `reading pod shop/x: error from server (NotFound): pods "x" not found`},
 		{name: "no such deployment", arg: "deploy/x", err: `reading deployment shop/x: error from server (NotFound): deployments.apps "x" not found`},
 		{name: "no such service", arg: "svc/x", err: `reading service shop/x: error from server (NotFound): services "x" not found`},

@@ -25,6 +25,10 @@ func TestTakeOver(t *testing.T) {
 	second.says("taking service/web over from")
 	first.says("has taken service " + e.namespace + "/web over")
 	first.ends(1)
+	first.says("◎ leaving service/web to ")
+	if said := first.output.String(); strings.Contains(said, "bypass") || strings.Contains(said, "✔ service/web is") || strings.Contains(said, "restor") {
+		t.Errorf("the first says of what isn't its own any more:\n%s", said)
+	}
 	second.says(" intercepted: ")
 	e.answeredBy("http://web/", localName)
 	second.interrupt()

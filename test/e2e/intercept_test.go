@@ -218,14 +218,24 @@ func TestInterceptWithoutPods(t *testing.T) {
 	e.mustKubectl("wait", "pod", "-l", "app=web", "--for=delete", "--timeout=60s")
 	local := startLocal(t)
 	was := e.serviceBytes("web")
-	e.unchanged(func() {
-		e.fails(1, []string{"intercept", "svc/web", port(freePort(t), "http"), "--", "true"}, "it has no pods", "hint: there is no environment")
-	})
 	v := e.intercept("web", port(local.http, "http"))
 	v.says("service/web has no pods: ")
 	e.answeredBy("http://web/", localName)
 	v.interrupt()
 	v.says(fmt.Sprintf("the intercept was a bypass: service %s/web port 80 (http): ", e.namespace))
+
+	// A COMMAND has what a pod of the Deployment would have.
+	number := freePort(t)
+	v = e.intercept("web", port(number, "http"), "--", "peer", "serve", "--name="+localName, fmt.Sprintf("--http=:%d", number))
+	e.answeredBy("http://web/", localName)
+	v.interrupt()
+	e.createServiceObject(&corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Name: "lost"},
+		Spec:       corev1.ServiceSpec{Selector: map[string]string{"app": "lost"}, Ports: []corev1.ServicePort{{Port: 80}}},
+	})
+	e.unchanged(func() {
+		e.fails(1, []string{"intercept", "svc/lost", port(number, "80"), "--", "true"}, "it has no pods", "hint: there is no environment")
+	})
 	e.sameService("web", was)
 	e.nothingLeft()
 }
