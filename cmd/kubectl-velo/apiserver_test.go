@@ -67,6 +67,9 @@ func startAPIServer(t *testing.T) string {
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "NamespaceList"},
 		Items:    []corev1.Namespace{{ObjectMeta: metav1.ObjectMeta{Name: "default"}}, {ObjectMeta: metav1.ObjectMeta{Name: "shop"}}},
 	}
+	objects["/api/v1/namespaces/default"] = &corev1.Namespace{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}, ObjectMeta: metav1.ObjectMeta{Name: "default"},
+	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		object := objects[r.URL.Path]
 		if r.URL.Path == namespaced+"pods" {

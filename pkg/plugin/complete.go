@@ -29,7 +29,7 @@ type completer struct {
 	open func() (*catalogue, error)
 }
 
-// catalogue is what completions are looked up in.
+// catalogue is what names are looked up in.
 type catalogue struct {
 	*cluster
 
@@ -45,13 +45,18 @@ func newCompleter(kubeconfig *genericclioptions.ConfigFlags) *completer {
 			}
 			return config
 		}
-		c, err := connect(kubeconfig)
-		if err != nil {
-			return nil, err
-		}
-		client, err := metadata.NewForConfig(c.config)
-		return &catalogue{c, client}, err
+		return newCatalogue(kubeconfig)
 	}}
+}
+
+// newCatalogue asks nothing of the cluster yet.
+func newCatalogue(kubeconfig *genericclioptions.ConfigFlags) (*catalogue, error) {
+	c, err := connect(kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	client, err := metadata.NewForConfig(c.config)
+	return &catalogue{c, client}, err
 }
 
 // offering looks up how a word goes on, after the arguments before it.

@@ -158,11 +158,7 @@ func restorable(ctx context.Context, l *catalogue, cmd *cobra.Command, args []st
 // hosts offers Services as dependencies are called.
 func hosts(ctx context.Context, l *catalogue, _ *cobra.Command, _ []string, _ string) ([]string, error) {
 	words, err := l.named(ctx, kindsCalled("service")[0], "", nil)
-	for i, word := range words {
-		word, _, _ = strings.Cut(word, "\t")
-		words[i] = strings.TrimPrefix(word, "/")
-	}
-	return words, err
+	return names(words), err
 }
 
 // namespaces offers those of the cluster, or of the kubeconfig, if the cluster's may not be listed.

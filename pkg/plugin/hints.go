@@ -3,14 +3,13 @@
 package plugin
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"net"
 	"os"
-	"slices"
 	"strings"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -23,11 +22,11 @@ type call struct {
 }
 
 // hinted gives an error that has no hint the one that lies in the call, if there is one: every joined error for itself.
-func (c *call) hinted(err error) error {
+func (c *call) hinted(ctx context.Context, err error) error {
 	if all := joined(err); all != nil {
 		hinted := make([]error, len(all))
 		for i, one := range all {
-			hinted[i] = c.hinted(one)
+			hinted[i] = c.hinted(ctx, one)
 		}
 		return errors.Join(hinted...)
 	}
@@ -38,8 +37,8 @@ func (c *call) hinted(err error) error {
 	if path := c.missingKubeconfig(err); path != "" {
 		return withHint(err, "there is no kubeconfig at %s: name another with --kubeconfig or KUBECONFIG", path)
 	}
-	if namespace := c.defaultNamespace(err); namespace != "" {
-		return withHint(err, "it was looked for in namespace %q; -n names another", namespace)
+	if hint := c.meant(ctx, err); hint != "" {
+		return withHint(err, "%s", hint)
 	}
 	return err
 }
@@ -62,22 +61,4 @@ func (c *call) missingKubeconfig(err error) string {
 		}
 	}
 	return strings.Join(paths, " or ")
-}
-
-// defaultNamespace returns the namespace in which something that was named was not found, if nobody has named that.
-func (c *call) defaultNamespace(err error) string {
-	var status apierrors.APIStatus
-	if !apierrors.IsNotFound(err) || !errors.As(err, &status) || status.Status().Details == nil || *c.kubeconfig.Namespace != "" {
-		return ""
-	}
-	missing := status.Status().Details.Name
-	named := slices.ContainsFunc(c.args, func(arg string) bool { return arg[strings.Index(arg, "/")+1:] == missing })
-	if !named {
-		return ""
-	}
-	namespace, _, err := c.kubeconfig.ToRawKubeConfigLoader().Namespace()
-	if err != nil {
-		return ""
-	}
-	return namespace
 }

@@ -36,7 +36,7 @@ func Main(ctx context.Context, interrupts *Interrupts, streams genericiooptions.
 	command, err := root.ExecuteContextC(withWords(ctx, args))
 	if err != nil {
 		called := &call{args: command.Flags().Args(), kubeconfig: kubeconfig}
-		printError(streams.ErrOut, command.CommandPath(), called.hinted(err))
+		printError(streams.ErrOut, command.CommandPath(), called.hinted(ctx, err))
 	}
 	return exitCode(err)
 }
