@@ -170,14 +170,15 @@ func (b *bypass) told() *livesession.Bypass {
 	return &livesession.Bypass{Since: since, Paths: broken}
 }
 
-// bypasses says of broken paths, one each, that something is, or was, a bypass of them, and what that means.
-func (r *report) bypasses(what string, broken []string, means string) {
+// bypasses says of broken paths, one each, that something is, or was, a bypass of them, and what that means. Why they are
+// broken comes last: that may be long.
+func (r *report) bypasses(what, means string, broken []string) {
 	for i, line := range broken {
 		if i == saidPaths {
 			r.warns("%s of %d more paths", what, len(broken)-i)
 			return
 		}
-		r.warns("%s: %s; %s", what, line, means)
+		r.warns("%s; %s: %s", what, means, line)
 	}
 }
 

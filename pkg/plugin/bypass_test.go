@@ -149,7 +149,7 @@ func TestWatchPaths(t *testing.T) {
 				t.Errorf("it says %q, want %q", got, want)
 			}
 		}
-		const bypassed = "⚠ this forward is a bypass: " + missedByPath + "; closing this terminal brings the outage back\n"
+		const bypassed = "⚠ this forward is a bypass; closing this terminal brings the outage back: " + missedByPath + "\n"
 		says(bypassed)
 		time.Sleep(2 * pathEvery)
 		says("")
@@ -185,8 +185,8 @@ func TestWatchPaths(t *testing.T) {
 // A healthy path is no matter, and one that can't be looked at neither.
 func TestSayBypassed(t *testing.T) {
 	well, broken := finding(reportOf(onPort("", ""))), finding(reportOf(onPort("", missed)))
-	const bypassed = "⚠ this forward was a bypass: " + missedByPath +
-		"; it is closed now, and nothing was mended: see 'kubectl velo verify svc/web -n shop'\n"
+	const bypassed = "⚠ this forward was a bypass; it is closed now, and nothing was mended " +
+		"(see 'kubectl velo verify svc/web -n shop'): " + missedByPath + "\n"
 	const quick = 100 * time.Millisecond
 	tests := []struct {
 		name         string
@@ -248,8 +248,8 @@ func TestSayBypassedInterrupted(t *testing.T) {
 // Of many broken paths not all are said.
 func TestManyBypassed(t *testing.T) {
 	var out strings.Builder
-	newReport(&out).bypasses("this forward is a bypass", []string{"a", "b", "c", "d", "e"}, "close it")
-	const want = "⚠ this forward is a bypass: a; close it\n⚠ this forward is a bypass: b; close it\n⚠ this forward is a bypass: c; close it\n⚠ this forward is a bypass of 2 more paths\n"
+	newReport(&out).bypasses("this is a bypass", "close it", []string{"a", "b", "c", "d", "e"})
+	const want = "⚠ this is a bypass; close it: a\n⚠ this is a bypass; close it: b\n⚠ this is a bypass; close it: c\n⚠ this is a bypass of 2 more paths\n"
 	if out.String() != want {
 		t.Errorf("it says %q, want %q", out.String(), want)
 	}

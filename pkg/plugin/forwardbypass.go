@@ -83,7 +83,7 @@ func (s *forwardSession) lookAgain(ctx context.Context, target *forwardTarget, l
 		return
 	}
 	if len(broken) > 0 {
-		s.report.bypasses("this forward is a bypass", broken, means)
+		s.report.bypasses("this forward is a bypass", means, broken)
 		return
 	}
 	s.report.is("the production path of %s works again, after %v", target.Name, time.Since(since).Round(time.Second))
@@ -114,9 +114,9 @@ func (s *forwardSession) sayBypassed(ctx context.Context) {
 	for i, target := range s.targets {
 		means := "it is closed now, and nothing was mended"
 		if target.service != nil {
-			means += ": see '" + s.verifyCommand(target.service.current().Name) + "'"
+			means += " (see '" + s.verifyCommand(target.service.current().Name) + "')"
 		}
-		s.report.bypasses("this forward was a bypass", broken[i], means)
+		s.report.bypasses("this forward was a bypass", means, broken[i])
 	}
 }
 

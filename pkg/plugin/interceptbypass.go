@@ -31,8 +31,8 @@ func (s *session) lookBehind(ctx context.Context) (say func()) {
 	return func() {
 		defer cancel()
 		defer time.AfterFunc(lastLook, cancel).Stop()
-		s.report.bypasses("the intercept was a bypass", <-found,
-			"it is over, and callers meet that again: see '"+s.verifyCommand(s.name)+"'")
+		means := "callers meet again what it went past (see '" + s.verifyCommand(s.name) + "')"
+		s.report.bypasses("the intercept was a bypass", means, <-found)
 	}
 }
 

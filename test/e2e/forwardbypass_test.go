@@ -39,8 +39,7 @@ func TestForwardBypass(t *testing.T) {
 
 	e.mustKubectl("set", "selector", "svc/web", "app=web-v2")
 	v := start("deploy/web")
-	v.says("this forward is a bypass: " + cause)
-	v.says("closing this terminal brings the outage back")
+	v.says("this forward is a bypass; closing this terminal brings the outage back: " + cause)
 	time.Sleep(2 * time.Second)
 	e.eventually("status to show the bypass", func() error {
 		all := e.forwards()
@@ -59,7 +58,8 @@ func TestForwardBypass(t *testing.T) {
 	began := time.Now()
 	v.interrupt()
 	t.Logf("beside a broken path it has ended after %v", time.Since(began).Round(time.Millisecond))
-	v.says("this forward was a bypass: " + cause)
+	v.says("this forward was a bypass; ")
+	v.says("nothing was mended: " + cause)
 
 	// Who names the Service learns why nothing can be forwarded.
 	waiting := e.from.start("forward", "svc/web", ":80")
@@ -72,7 +72,7 @@ func TestForwardBypass(t *testing.T) {
 	// A pod that isn't ready is reached by its name alone.
 	e.mustKubectl("set", "selector", "svc/web", "app=web-v2")
 	mended := start("pod/" + e.pods("web")[0].Name)
-	mended.says("this forward is a bypass: " + cause)
+	mended.says("this forward is a bypass; closing this terminal brings the outage back: " + cause)
 	e.mustKubectl("set", "selector", "svc/web", "app=web")
 	mended.says("works again")
 	mended.interrupt()
@@ -100,6 +100,6 @@ func TestInterceptBypass(t *testing.T) {
 	began = time.Now()
 	v.interrupt()
 	t.Logf("beside a broken path it has ended after %v", time.Since(began).Round(time.Millisecond))
-	v.says(fmt.Sprintf("the intercept was a bypass: ingress %s/web → service %[1]s/web: ", e.namespace))
-	v.says(fmt.Sprintf("see 'kubectl velo verify svc/web -n %s", e.namespace))
+	v.says(fmt.Sprintf("the intercept was a bypass; callers meet again what it went past (see 'kubectl velo verify svc/web -n %s", e.namespace))
+	v.says(fmt.Sprintf("'): ingress %s/web → service %[1]s/web: ", e.namespace))
 }

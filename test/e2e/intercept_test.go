@@ -222,7 +222,8 @@ func TestInterceptWithoutPods(t *testing.T) {
 	v.says("service/web has no pods: ")
 	e.answeredBy("http://web/", localName)
 	v.interrupt()
-	v.says(fmt.Sprintf("the intercept was a bypass: service %s/web port 80 (http): ", e.namespace))
+	v.says("the intercept was a bypass; ")
+	v.says(fmt.Sprintf("'): service %s/web port 80 (http): ", e.namespace))
 
 	// A COMMAND has what a pod of the Deployment would have.
 	number := freePort(t)
