@@ -154,9 +154,11 @@ func (e *env) converseForward(r *relay, bytes int64) (*dialogue, *conversation) 
 // bytes and gets them back.
 func (e *env) converseReverse(r *relay, bytes int64) (*dialogue, *conversation) {
 	e.Helper()
-	l := startLocal(e.T)
+	l := local{http: laterPort(), echo: laterPort()}
 	d := e.over(r).talk(append([]string{"intercept", "svc/app", port(l.http, "http"), port(l.echo, "echo")}, converseScript()...)...)
-	c := e.converse(d, d.line())
+	web := d.line()
+	startLocalAt(e.T, l) // now: where somebody listens already, no COMMAND is started
+	c := e.converse(d, web)
 	e.answeredBy("http://app/", localName)
 	c.send(bytes, append([]string{"kubectl"}, e.flags([]string{"exec", "caller", "--", "/peer", "echo", "--address=app:9000"})...)...)
 	return d, c

@@ -85,9 +85,9 @@ func TestForwardBypass(t *testing.T) {
 func TestInterceptBypass(t *testing.T) {
 	t.Parallel()
 	e := newFront(t)
-	local := startLocal(t)
+	l := startLocal(t)
 	began := time.Now()
-	v := e.intercept("web", port(local.http, "http"))
+	v := e.intercept("web", port(l.http, "http"))
 	t.Logf("intercepted after %v", time.Since(began).Round(time.Millisecond))
 	began = time.Now()
 	v.interrupt()
@@ -96,7 +96,7 @@ func TestInterceptBypass(t *testing.T) {
 		t.Errorf("beside a healthy path it says:\n%s", out)
 	}
 	e.patchJSON("ingress/web", "/spec/rules/0/http/paths/0/backend/service/port/number", "81")
-	v = e.intercept("web", port(local.http, "http"))
+	v = e.intercept("web", port(l.http, "http"))
 	began = time.Now()
 	v.interrupt()
 	t.Logf("beside a broken path it has ended after %v", time.Since(began).Round(time.Millisecond))

@@ -187,7 +187,7 @@ func TestSessionEndsByItself(t *testing.T) {
 	t.Run("command", func(t *testing.T) {
 		sub := e.within(t)
 		held := filepath.Join(t.TempDir(), "held")
-		v := sub.start("intercept", "svc/web", port(freePort(t), "http"), "--", "sh", "-c",
+		v := sub.start("intercept", "svc/web", port(laterPort(), "http"), "--", "sh", "-c",
 			`kubectl get svc web -n `+sub.namespace+` -o jsonpath='{.metadata.annotations}' >`+held+`; exit 7`)
 		v.ends(7)
 		if said, err := os.ReadFile(held); err != nil || !strings.Contains(string(said), "kubectl-velo.github.io/intercept") {
@@ -216,9 +216,9 @@ func TestInterceptWithoutPods(t *testing.T) {
 	e.deployWeb()
 	e.mustKubectl("scale", "deployment/web", "--replicas=0")
 	e.mustKubectl("wait", "pod", "-l", "app=web", "--for=delete", "--timeout=60s")
-	local := startLocal(t)
+	l := startLocal(t)
 	was := e.serviceBytes("web")
-	v := e.intercept("web", port(local.http, "http"))
+	v := e.intercept("web", port(l.http, "http"))
 	v.says("service/web has no pods: ")
 	e.answeredBy("http://web/", localName)
 	v.interrupt()
@@ -226,7 +226,7 @@ func TestInterceptWithoutPods(t *testing.T) {
 	v.says(fmt.Sprintf("'): service %s/web port 80 (http): ", e.namespace))
 
 	// A COMMAND has what a pod of the Deployment would have.
-	number := freePort(t)
+	number := laterPort()
 	v = e.intercept("web", port(number, "http"), "--", "peer", "serve", "--name="+localName, fmt.Sprintf("--http=:%d", number))
 	e.answeredBy("http://web/", localName)
 	v.interrupt()

@@ -30,7 +30,7 @@ func TestRefusals(t *testing.T) {
 	e := newEnv(t, nil)
 	e.deployPeer("web", 1, nil, "--http=:8080")
 	e.createService("web", tcpPort("http", 80, intstr.FromInt32(8080)), tcpPort("admin", 8080, intstr.FromInt32(9090)))
-	local := startLocal(t)
+	l := startLocal(t)
 	e.createService("udp", corev1.ServicePort{Port: 53, Protocol: corev1.ProtocolUDP})
 	e.createService("sctp", corev1.ServicePort{Port: 36412, Protocol: corev1.ProtocolSCTP})
 	e.createServiceObject(&corev1.Service{
@@ -59,8 +59,8 @@ func TestRefusals(t *testing.T) {
 		{"port garbage", 2, []string{"svc/web", "--port", "70000:1"}, []string{`"70000" is no port number`}},
 		{
 			"local port taken", 1,
-			[]string{"svc/web", port(local.http, "http"), "--", "true"},
-			[]string{fmt.Sprintf("localhost:%d is taken", local.http), "hint: free it, or name another port"},
+			[]string{"svc/web", port(l.http, "http"), "--", "true"},
+			[]string{fmt.Sprintf("localhost:%d is taken", l.http), "hint: free it, or name another port"},
 		},
 		{"local port twice", 2, []string{"svc/web", "--port", "5000:http", "--port", "5000:admin"}, []string{"local port 5000 twice"}},
 	}

@@ -14,8 +14,10 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -165,21 +167,33 @@ type local struct{ http, echo, digest int }
 
 const localName = "local"
 
-// startLocal runs the service in this process until the test ends.
+// startLocal runs the service in this process until the test ends, at free ports.
 func startLocal(t *testing.T) local {
 	t.Helper()
-	listen := func() (net.Listener, int) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	return startLocalAt(t, local{})
+}
+
+// laterPorts are those that laterPort has given. Connections get none so low: on Linux, theirs begin at 32768.
+var laterPorts atomic.Int32
+
+// laterPort returns a port that is free until something listens there, which a COMMAND does once its session is on.
+func laterPort() int {
+	const first = 28100
+	return first + int(laterPorts.Add(1))
+}
+
+// startLocalAt runs the service at ports that are chosen, or free ones for those that are 0.
+func startLocalAt(t *testing.T, ports local) local {
+	t.Helper()
+	listen := func(port *int) net.Listener {
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(*port)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return l, l.Addr().(*net.TCPAddr).Port
+		*port = l.Addr().(*net.TCPAddr).Port
+		return l
 	}
-	var l service.Listeners
-	var ports local
-	l.HTTP, ports.http = listen()
-	l.Echo, ports.echo = listen()
-	l.Digest, ports.digest = listen()
+	l := service.Listeners{HTTP: listen(&ports.http), Echo: listen(&ports.echo), Digest: listen(&ports.digest)}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- service.Serve(ctx, localName, l) }()
